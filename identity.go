@@ -1,0 +1,126 @@
+package revoke
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// key is what a row is found by: the first 16 bytes of SHA-256 over the kind and the length-prefixed issuer and id. The
+// lengths keep ("a", "bc") and ("ab", "c") apart. The function row_key in the schema computes the same.
+type key [16]byte
+
+func newKey(kind Scope, issuer, id string) key {
+	var buf [256]byte
+	b := buf[:0]
+	for _, s := range [...]string{string(kind), issuer, id} {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
+		b = append(b, s...)
+	}
+	sum := sha256.Sum256(b)
+	return key(sum[:16])
+}
+
+// uuid is the key as a type that pgx can encode in every query mode.
+func (k key) uuid() pgtype.UUID { return pgtype.UUID{Bytes: k, Valid: true} }
+
+func (t Token) key() key   { return newKey(ScopeToken, t.Issuer, t.ID) }
+func (s Session) key() key { return newKey(ScopeSession, s.Issuer, s.ID) }
+func (u User) key() key    { return newKey(ScopeUser, u.Issuer, u.Subject) }
+func issuerKey(issuer string) key {
+	return newKey(ScopeIssuer, issuer, "")
+}
+
+// maxTime is the last instant of the year 9999: beyond it RFC 3339 cannot write a time, and databases begin to disagree.
+var maxTime = time.Unix(253402300799, 0)
+
+// checkID reports what is wrong with an identifier; name is for the error.
+func checkID(name, id string) error {
+	if id == "" {
+		return fmt.Errorf("%s is empty", name)
+	}
+	return checkText(name, id)
+}
+
+func checkText(name, s string) error {
+	switch {
+	case len(s) > MaxIDLength:
+		return fmt.Errorf("%s is %d bytes long, at most %d are allowed", name, len(s), MaxIDLength)
+	case !utf8.ValidString(s):
+		return fmt.Errorf("%s is not valid UTF-8", name)
+	case strings.IndexByte(s, 0) >= 0:
+		return fmt.Errorf("%s contains a NUL byte", name)
+	}
+	return nil
+}
+
+// ValidateRevocation reports whether the token can be revoked: by Issuer and ID, with an ExpiresAt that is zero or that
+// a database can store. The error matches ErrInvalidToken. It is for implementations of [Revoker].
+func (t Token) ValidateRevocation() error {
+	err := errors.Join(checkID("issuer", t.Issuer), checkID("id", t.ID))
+	if !t.ExpiresAt.IsZero() && (t.ExpiresAt.Unix() < 0 || t.ExpiresAt.After(maxTime)) {
+		err = errors.Join(err, errors.New("expiry lies before 1970 or after 9999"))
+	}
+	return invalidToken(err)
+}
+
+// ValidateCheck reports whether the token has what a check needs; see [Checker]. The error matches ErrInvalidToken. It
+// is for implementations of Checker.
+func (t Token) ValidateCheck() error {
+	if t.ID == "" && t.SessionID == "" && t.Subject == "" {
+		return invalidToken(errors.New("it has neither id nor session nor subject"))
+	}
+	if err := checkID("issuer", t.Issuer); err != nil {
+		return invalidToken(err)
+	}
+	for _, id := range [...]struct{ name, value string }{{"id", t.ID}, {"session", t.SessionID}, {"subject", t.Subject}} {
+		if err := checkText(id.name, id.value); err != nil {
+			return invalidToken(err)
+		}
+	}
+	switch {
+	case t.IssuedAt.IsZero():
+		return invalidToken(errors.New("it has no time of issue"))
+	case t.ExpiresAt.IsZero():
+		return invalidToken(errors.New("it has no expiry"))
+	case t.ExpiresAt.After(maxTime):
+		return invalidToken(errors.New("its expiry lies after 9999"))
+	}
+	return nil
+}
+
+// ValidateLifetime reports whether the token can be accepted at the store's time now: not expired for longer than
+// MaxLeeway, because its row may have been swept, and not valid for longer than any row is kept. The error matches
+// ErrInvalidToken. It is for implementations of Checker.
+func (t Token) ValidateLifetime(now time.Time) error {
+	switch {
+	case t.ExpiresAt.Before(now.Add(-MaxLeeway)):
+		return invalidToken(fmt.Errorf("it expired longer than %v ago", MaxLeeway))
+	case t.ExpiresAt.After(now.Add(MaxTokenLifetime + MaxLeeway)):
+		return invalidToken(fmt.Errorf("it expires more than %v from now", MaxTokenLifetime))
+	}
+	return nil
+}
+
+// Validate reports what is wrong with the user's names.
+func (u User) Validate() error {
+	return errors.Join(checkID("issuer", u.Issuer), checkID("subject", u.Subject))
+}
+
+// Validate reports what is wrong with the session's names.
+func (s Session) Validate() error {
+	return errors.Join(checkID("issuer", s.Issuer), checkID("session", s.ID))
+}
+
+func invalidToken(cause error) error {
+	if cause == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrInvalidToken, cause)
+}

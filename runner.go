@@ -1,0 +1,176 @@
+package revoke
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// statement is one SQL command with its arguments.
+type statement struct {
+	sql  string
+	args []any
+}
+
+// row is the current row of a result.
+type row interface{ Scan(dest ...any) error }
+
+// runner runs statements, in their order and in one transaction, and hands each row of the last one to scan.
+type runner interface {
+	run(ctx context.Context, scan func(row) error, statements ...statement) error
+}
+
+// maxAttempts bounds how often a transaction of our own is tried when Postgres asks for another attempt.
+const maxAttempts = 10
+
+// retry calls attempt again after a serialization failure or a deadlock, after a short and random pause.
+func retry(ctx context.Context, attempt func() error) error {
+	for n := 1; ; n++ {
+		err := attempt()
+		if !isRetryable(err) || n == maxAttempts {
+			return err
+		}
+		pause := time.NewTimer(rand.N(time.Duration(n) * 5 * time.Millisecond))
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return err
+		}
+	}
+}
+
+func isRetryable(err error) bool {
+	return hasCode(err, "40001", "40P01") // serialization_failure, deadlock_detected
+}
+
+func hasCode(err error, codes ...string) bool {
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) {
+		return false
+	}
+	for _, code := range codes {
+		if pgErr.Code == code {
+			return true
+		}
+	}
+	return false
+}
+
+// poolRunner runs statements in a transaction of its own, BEGIN and COMMIT included, in one round trip.
+type poolRunner struct {
+	pool *pgxpool.Pool
+	sql  *statements
+}
+
+func (r poolRunner) run(ctx context.Context, scan func(row) error, stmts ...statement) error {
+	return retry(ctx, func() error { return r.attempt(ctx, scan, stmts) })
+}
+
+func (r poolRunner) attempt(ctx context.Context, scan func(row) error, stmts []statement) error {
+	conn, err := r.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+
+	batch := &pgx.Batch{}
+	batch.Queue(r.sql.begin)
+	for _, s := range stmts {
+		batch.Queue(s.sql, s.args...)
+	}
+	batch.Queue(r.sql.commit)
+	err = sendBatch(ctx, conn.Conn(), batch, len(stmts), scan)
+	if err != nil && conn.Conn().PgConn().TxStatus() != 'I' {
+		// The connection is still good; without this the pool would close it. Where it is not, the pool does close it.
+		_, _ = conn.Exec(ctx, r.sql.rollback)
+	}
+	return err
+}
+
+// txRunner runs statements in a pgx transaction of the caller's, in one round trip.
+type txRunner struct{ tx pgx.Tx }
+
+func (r txRunner) run(ctx context.Context, scan func(row) error, stmts ...statement) error {
+	batch := &pgx.Batch{}
+	for _, s := range stmts {
+		batch.Queue(s.sql, s.args...)
+	}
+	return sendBatch(ctx, r.tx, batch, len(stmts)-1, scan)
+}
+
+type batchSender interface {
+	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
+}
+
+// sendBatch sends the batch and hands each row of the statement at index result to scan.
+func sendBatch(ctx context.Context, conn batchSender, batch *pgx.Batch, result int, scan func(row) error) (err error) {
+	results := conn.SendBatch(ctx, batch)
+	defer func() {
+		if closeErr := results.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	for i := range batch.Len() {
+		if i != result || scan == nil {
+			if _, err := results.Exec(); err != nil {
+				return err
+			}
+			continue
+		}
+		rows, err := results.Query()
+		if err != nil {
+			return err
+		}
+		for rows.Next() {
+			if err := scan(rows); err != nil {
+				rows.Close()
+				return err
+			}
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SQLTx is a transaction of database/sql over pgx's stdlib driver, as *sql.Tx, and the transactions of sqlx, GORM, ent
+// and bun offer it.
+type SQLTx interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// sqlRunner runs statements in a database/sql transaction of the caller's, each in a round trip.
+type sqlRunner struct{ tx SQLTx }
+
+func (r sqlRunner) run(ctx context.Context, scan func(row) error, stmts ...statement) error {
+	last := len(stmts) - 1
+	for _, s := range stmts[:last] {
+		if _, err := r.tx.ExecContext(ctx, s.sql, s.args...); err != nil {
+			return err
+		}
+	}
+	if scan == nil {
+		_, err := r.tx.ExecContext(ctx, stmts[last].sql, stmts[last].args...)
+		return err
+	}
+	rows, err := r.tx.QueryContext(ctx, stmts[last].sql, stmts[last].args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return errors.Join(rows.Err(), rows.Close())
+}
