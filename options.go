@@ -150,7 +150,8 @@ type validatorConfig struct {
 
 type optionalClaims struct{ id, subject, issuedAt, issuer bool }
 
-// WithLeeway forgives a difference between the clocks of issuer and validator, for exp, nbf and iat alike. At most
+// WithLeeway forgives a difference between the clocks of issuer and validator, for exp and nbf; iat has [MaxIssuedAhead],
+// whatever the leeway, because a token dated ahead outlives a revocation of its user. At most
 // [MaxLeeway], because rows are swept. Default: [DefaultLeeway].
 func WithLeeway(d time.Duration) ValidatorOption {
 	return func(c *validatorConfig) error {
@@ -217,7 +218,8 @@ func WithOptionalSubject() ValidatorOption {
 }
 
 // WithOptionalIssuedAt accepts tokens of third parties that have no iat. It counts as 1970, so that after the first
-// revocation of their user no such token is accepted again, and their lifetime is counted from now.
+// revocation of their user no such token is accepted again, and their lifetime is counted from now: an issuer that lets
+// such tokens live for longer than MaxTokenLifetime makes tokens that outlive the row of a revoked user.
 func WithOptionalIssuedAt() ValidatorOption {
 	return func(c *validatorConfig) error { c.optional.issuedAt = true; return nil }
 }

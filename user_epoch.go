@@ -1,8 +1,10 @@
 package revoke
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -33,13 +35,17 @@ type Epochs struct {
 // MarshalJSON writes the pair [user, issuer], the form of the epoch claim.
 func (e Epochs) MarshalJSON() ([]byte, error) { return json.Marshal([2]int64{e.User, e.Issuer}) }
 
-// UnmarshalJSON reads the pair [user, issuer], both whole numbers and not negative.
+// UnmarshalJSON reads the pair [user, issuer], both whole numbers and not negative, and takes nothing else for one.
 func (e *Epochs) UnmarshalJSON(data []byte) error {
-	var pair []int64
-	if err := json.Unmarshal(data, &pair); err != nil || len(pair) != 2 || pair[0] < 0 || pair[1] < 0 {
+	inner, opened := bytes.CutPrefix(bytes.TrimSpace(data), []byte("["))
+	inner, closed := bytes.CutSuffix(inner, []byte("]"))
+	user, issuer, pair := bytes.Cut(inner, []byte(","))
+	u, errUser := strconv.ParseUint(string(bytes.TrimSpace(user)), 10, 63)
+	i, errIssuer := strconv.ParseUint(string(bytes.TrimSpace(issuer)), 10, 63)
+	if !opened || !closed || !pair || errUser != nil || errIssuer != nil {
 		return fmt.Errorf("revoke: an epoch claim is a pair of whole numbers, [user, issuer], not %.64q", data)
 	}
-	*e = Epochs{User: pair[0], Issuer: pair[1]}
+	*e = Epochs{User: int64(u), Issuer: int64(i)}
 	return nil
 }
 
