@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
@@ -104,6 +105,19 @@ func (t Token) ValidateLifetime(now time.Time) error {
 		return invalidToken(fmt.Errorf("it expired longer than %v ago", MaxLeeway))
 	case t.ExpiresAt.After(now.Add(MaxTokenLifetime + MaxLeeway)):
 		return invalidToken(fmt.Errorf("it expires more than %v from now", MaxTokenLifetime))
+	}
+	return nil
+}
+
+// ValidateRedeem reports whether the token can still be spent at the store's time now. A token that expired longer ago
+// than MaxLeeway cannot, because the row that says it was spent may have been swept; the error matches ErrInvalidToken and
+// jwt.ErrTokenExpired. It is for implementations of [Revoker].
+func (t Token) ValidateRedeem(now time.Time) error {
+	switch {
+	case t.ExpiresAt.IsZero():
+		return invalidToken(errors.New("it has no expiry"))
+	case t.ExpiresAt.Before(now.Add(-MaxLeeway)):
+		return invalidToken(fmt.Errorf("%w longer than %v ago", jwt.ErrTokenExpired, MaxLeeway))
 	}
 	return nil
 }

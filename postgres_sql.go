@@ -109,8 +109,7 @@ ON CONFLICT (key) DO NOTHING
 RETURNING revoked_at`
 
 // A second statement, because the snapshot of the first does not show the row that it waited for.
-const redeemedSQL = `SELECT (SELECT revoked_at FROM {schema}.revoked_tokens WHERE key = $1::uuid),
-$2::timestamptz < clock_timestamp() - {leeway}`
+const redeemedSQL = `SELECT (SELECT revoked_at FROM {schema}.revoked_tokens WHERE key = $1::uuid), clock_timestamp()`
 
 const revokeSessionSQL = `INSERT INTO {schema}.sessions AS s (key, issuer, sid, expires_at, revoked_at, reason, actor)
 SELECT $1::uuid, $2::text, $3::text, clock.now + {lifetime}, clock.now, nullif($4::text, ''), nullif($5::text, '')

@@ -1,12 +1,10 @@
 package revoke
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 )
 
 // Redeem implements [Revoker]. Where two callers meet, one waits for the other's transaction to end: if that commits,
@@ -17,11 +15,8 @@ func (w writer) Redeem(ctx context.Context, token Token, opts ...RevokeOption) e
 	if err != nil {
 		return refuse(operation, err)
 	}
-	err = token.ValidateRevocation()
-	if err == nil && token.ExpiresAt.IsZero() {
-		err = invalidToken(errors.New("it has no expiry"))
-	}
-	if err != nil {
+	// Whether it is too old is for the database's clock to say.
+	if err := cmp.Or(token.ValidateRevocation(), token.ValidateRedeem(token.ExpiresAt)); err != nil {
 		return refuse(operation, err)
 	}
 	k := token.key().uuid()
@@ -33,16 +28,16 @@ func (w writer) Redeem(ctx context.Context, token Token, opts ...RevokeOption) e
 			return err
 		}
 		var since *time.Time
-		var expired bool
-		err = w.run.run(ctx, func(r row) error { return r.Scan(&since, &expired) },
-			statement{w.sql.redeemed, []any{k, token.ExpiresAt}})
+		var now time.Time
+		err = w.run.run(ctx, func(r row) error { return r.Scan(&since, &now) }, statement{w.sql.redeemed, []any{k}})
 		switch {
 		case err != nil:
 			return w.wrap(ctx, operation, err)
 		case since != nil:
 			return &RevokedError{Scope: ScopeToken, Since: since.UTC()}
-		case expired:
-			return refuse(operation, invalidToken(fmt.Errorf("%w longer than %v ago", jwt.ErrTokenExpired, MaxLeeway)))
+		}
+		if err := token.ValidateRedeem(now); err != nil {
+			return refuse(operation, err)
 		}
 		// Between the two statements a sweeper deleted the row that won, or the clock was set back: ask again.
 	}

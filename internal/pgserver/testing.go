@@ -1,0 +1,102 @@
+package pgserver
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/goleak"
+)
+
+// shared is the one server of a test process, started when a test first asks for it.
+var shared struct {
+	sync.Mutex
+	server *Server
+	err    error
+}
+
+// Main runs the tests of a package, stops the server that they used, and fails them if a goroutine is left.
+func Main(m *testing.M) { goleak.VerifyTestMain(run{m}) }
+
+type run struct{ tests *testing.M }
+
+func (r run) Run() int {
+	code := r.tests.Run()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.server == nil {
+		return code
+	}
+	if err := shared.server.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+// Shared returns the server of this test process. A test that cannot have one fails.
+func Shared(tb testing.TB) *Server {
+	tb.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.server == nil && shared.err == nil {
+		shared.server, shared.err = Open(context.Background())
+	}
+	if shared.err != nil {
+		tb.Fatal(shared.err)
+	}
+	return shared.server
+}
+
+// Database returns the URL of a database with our schema that is the test's alone and is dropped after it.
+func Database(tb testing.TB) string {
+	tb.Helper()
+	return database(tb, (*Server).CreateDatabase)
+}
+
+// EmptyDatabase is like Database, with nothing in it.
+func EmptyDatabase(tb testing.TB) string {
+	tb.Helper()
+	return database(tb, (*Server).CreateEmptyDatabase)
+}
+
+func database(tb testing.TB, create func(*Server, context.Context) (string, error)) string {
+	tb.Helper()
+	server := Shared(tb)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	address, err := create(server, ctx)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := server.DropDatabase(ctx, address); err != nil {
+			tb.Error(err)
+		}
+	})
+	return address
+}
+
+// Pool returns a pool that is closed after the test.
+func Pool(tb testing.TB, address string, configure ...func(*pgxpool.Config)) *pgxpool.Pool {
+	tb.Helper()
+	config, err := pgxpool.ParseConfig(address)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, change := range configure {
+		change(config)
+	}
+	pool, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(pool.Close)
+	return pool
+}

@@ -1,0 +1,253 @@
+package revoketest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pgrevoke/revoke"
+)
+
+// writes are all writes of a Revoker, each for the issuer and the id that are given.
+var writes = map[string]func(ctx context.Context, r revoke.Revoker, issuer, id string, opts ...revoke.RevokeOption) error{
+	"RevokeToken": func(ctx context.Context, r revoke.Revoker, issuer, id string, opts ...revoke.RevokeOption) error {
+		return r.RevokeToken(ctx, revoke.Token{Issuer: issuer, ID: id}, opts...)
+	},
+	"RevokeTokens": func(ctx context.Context, r revoke.Revoker, issuer, id string, opts ...revoke.RevokeOption) error {
+		return r.RevokeTokens(ctx, []revoke.Token{{Issuer: issuer, ID: "good"}, {Issuer: issuer, ID: id}}, opts...)
+	},
+	"RevokeSession": func(ctx context.Context, r revoke.Revoker, issuer, id string, opts ...revoke.RevokeOption) error {
+		return r.RevokeSession(ctx, revoke.Session{Issuer: issuer, ID: id}, opts...)
+	},
+	"RevokeUser": func(ctx context.Context, r revoke.Revoker, issuer, id string, opts ...revoke.RevokeOption) error {
+		_, err := r.RevokeUser(ctx, revoke.User{Issuer: issuer, Subject: id}, opts...)
+		return err
+	},
+	"RevokeUserBefore": func(ctx context.Context, r revoke.Revoker, issuer, id string, opts ...revoke.RevokeOption) error {
+		return r.RevokeUserBefore(ctx, revoke.User{Issuer: issuer, Subject: id}, time.Now(), opts...)
+	},
+	"Redeem": func(ctx context.Context, r revoke.Revoker, issuer, id string, opts ...revoke.RevokeOption) error {
+		return r.Redeem(ctx, revoke.Token{Issuer: issuer, ID: id, ExpiresAt: time.Now().Add(time.Hour)}, opts...)
+	},
+}
+
+var tokenCases = []testCase{
+	{"Revoker/an empty or malformed name is an error, and nothing is written", func(p *probe) {
+		bad := map[string]string{"empty": ""}
+		for what, id := range badIDs {
+			bad[what] = id
+		}
+		for operation, write := range writes {
+			for what, id := range bad {
+				if err := write(p.ctx, p, p.issuer, id); err == nil {
+					p.errorf("%s with a name that is %s succeeds", operation, what)
+				}
+				if err := write(p.ctx, p, id, "good"); err == nil {
+					p.errorf("%s with an issuer that is %s succeeds", operation, what)
+				}
+				reason, actor := revoke.WithReason(id), revoke.WithActor(id)
+				if id == "" {
+					continue
+				}
+				if write(p.ctx, p, p.issuer, "good", reason) == nil || write(p.ctx, p, p.issuer, "good", actor) == nil {
+					p.errorf("%s with a reason or an actor that is %s succeeds", operation, what)
+				}
+			}
+			if write(p.ctx, p, p.issuer, "good", nil) == nil {
+				p.errorf("%s with a nil option succeeds", operation)
+			}
+		}
+		for what, id := range bad {
+			if _, err := p.RevokeIssuer(p.ctx, id); err == nil {
+				p.errorf("RevokeIssuer with an issuer that is %s succeeds", what)
+			}
+			if _, err := p.Epochs(p.ctx, revoke.User{Issuer: p.issuer, Subject: id}); err == nil {
+				p.errorf("Epochs with a subject that is %s succeeds", what)
+			}
+			if _, err := p.IssueTime(p.ctx, revoke.User{Issuer: p.issuer, Subject: id}); err == nil {
+				p.errorf("IssueTime with a subject that is %s succeeds", what)
+			}
+		}
+		p.accepts("after all that", with(p.token(), func(t *revoke.Token) { t.ID, t.SessionID, t.Subject = "good", "good", "good" }))
+	}},
+	{"Revoker/the error names the wrong field", func(p *probe) {
+		err := p.RevokeSession(p.ctx, revoke.Session{Issuer: p.issuer})
+		if err == nil || !strings.Contains(err.Error(), "session is empty") {
+			p.errorf("RevokeSession = %v, want it to say that the session is empty", err)
+		}
+		p.matches("RevokeToken", p.RevokeToken(p.ctx, revoke.Token{Issuer: p.issuer}), revoke.ErrInvalidToken)
+	}},
+	{"Revoker/is unavailable when ctx has ended, and writes nothing", func(p *probe) {
+		ctx, cancel := context.WithCancel(p.ctx)
+		cancel()
+		for operation, write := range writes {
+			p.matches(operation, write(ctx, p, p.issuer, "id"), revoke.ErrUnavailable)
+		}
+		p.accepts("afterwards", with(p.token(), func(t *revoke.Token) { t.ID, t.SessionID, t.Subject = "id", "id", "id" }))
+	}},
+	{"Revoker/the first reason and actor stay", func(p *probe) {
+		for operation, write := range writes {
+			if operation == "RevokeTokens" || operation == "Redeem" {
+				continue // the rows of RevokeToken
+			}
+			id := operation
+			token := with(p.token(), func(t *revoke.Token) { t.ID, t.SessionID, t.Subject = id, id, id })
+			p.must(operation, write(p.ctx, p, p.issuer, id))
+			p.must(operation, write(p.ctx, p, p.issuer, id, revoke.WithReason("first")))
+			p.must(operation, write(p.ctx, p, p.issuer, id, revoke.WithReason("second"), revoke.WithActor("somebody")))
+			if r := p.revocation(token); r.Reason != "first" || r.Actor != "somebody" {
+				p.errorf("%s: reason %q and actor %q, want %q and %q", operation, r.Reason, r.Actor, "first", "somebody")
+			}
+		}
+	}},
+	{"RevokeToken/leaves other tokens of the user alone", func(p *probe) {
+		token := p.token()
+		p.must("RevokeToken", p.RevokeToken(p.ctx, token))
+		p.accepts("another token of the session", with(token, func(t *revoke.Token) { t.ID = "other" }))
+	}},
+	{"RevokeToken/again leaves the time of the first and never shortens the expiry", func(p *probe) {
+		token := p.token()
+		p.must("RevokeToken", p.RevokeToken(p.ctx, token))
+		first := p.revocation(token)
+		if !first.ExpiresAt.Equal(token.ExpiresAt) {
+			p.errorf("the record expires at %v, want the token's own %v", first.ExpiresAt, token.ExpiresAt)
+		}
+		shorter := with(token, func(t *revoke.Token) { t.ExpiresAt = t.ExpiresAt.Add(-time.Minute) })
+		p.must("RevokeToken", p.RevokeToken(p.ctx, shorter))
+		if again := p.revocation(token); again != first {
+			p.errorf("after a repeat %+v, want %+v", again, first)
+		}
+		longer := with(token, func(t *revoke.Token) { t.ExpiresAt = t.ExpiresAt.Add(time.Minute) })
+		p.must("RevokeToken", p.RevokeToken(p.ctx, longer))
+		again := p.revocation(token)
+		if !again.ExpiresAt.Equal(longer.ExpiresAt) || !again.Since.Equal(first.Since) {
+			p.errorf("after a longer repeat %+v, want the expiry %v and the time of the first", again, longer.ExpiresAt)
+		}
+	}},
+	{"RevokeToken/stores nothing of a token that has long expired", func(p *probe) {
+		token := p.token()
+		p.must("RevokeToken", p.RevokeToken(p.ctx, with(token, func(t *revoke.Token) { t.ExpiresAt = time.Now().Add(-48 * time.Hour) })))
+		p.unknown("long expired", token)
+		p.must("RevokeToken", p.RevokeToken(p.ctx, with(token, func(t *revoke.Token) { t.ExpiresAt = time.Now().Add(-revoke.MaxLeeway) })))
+		p.refuses("just expired", token, revoke.ScopeToken)
+	}},
+	{"RevokeToken/counts an unknown expiry as MaxTokenLifetime", func(p *probe) {
+		token := p.token()
+		p.must("RevokeToken", p.RevokeToken(p.ctx, revoke.Token{Issuer: token.Issuer, ID: token.ID}))
+		r := p.revocation(token)
+		p.near("expiry", r.ExpiresAt, time.Now().Add(keepFor))
+		p.must("RevokeToken", p.RevokeToken(p.ctx, token))
+		if again := p.revocation(token); !again.ExpiresAt.Equal(r.ExpiresAt) {
+			p.errorf("a repeat with an expiry moved it from %v to %v", r.ExpiresAt, again.ExpiresAt)
+		}
+	}},
+	{"RevokeToken/refuses an expiry that no database can keep", func(p *probe) {
+		for _, seconds := range []int64{-1, 253402300800, 18446744074709} {
+			err := p.RevokeToken(p.ctx, revoke.Token{Issuer: p.issuer, ID: "id", ExpiresAt: time.Unix(seconds, 0)})
+			p.matches(fmt.Sprintf("RevokeToken with exp %d", seconds), err, revoke.ErrInvalidToken)
+		}
+	}},
+	{"RevokeTokens/revokes many, with duplicates, in any order, from two callers at once", func(p *probe) {
+		const n = 10_000
+		tokens := make([]revoke.Token, 0, n+n/10)
+		base := p.token()
+		for i := range n {
+			tokens = append(tokens, with(base, func(t *revoke.Token) { t.ID = fmt.Sprint("bulk-", i) }))
+		}
+		tokens = append(tokens, tokens[:n/10]...)
+		backwards := make([]revoke.Token, 0, len(tokens))
+		for i := range tokens {
+			backwards = append(backwards, tokens[len(tokens)-1-i])
+		}
+		var group sync.WaitGroup
+		errs := make([]error, 2)
+		for i, batch := range [][]revoke.Token{tokens, backwards} {
+			group.Go(func() { errs[i] = p.RevokeTokens(p.ctx, batch, revoke.WithReason("bulk")) })
+		}
+		group.Wait()
+		p.must("RevokeTokens", errors.Join(errs...))
+		for i := 0; i < n; i += 997 {
+			p.refuses(tokens[i].ID, tokens[i], revoke.ScopeToken)
+		}
+		p.accepts("one that is not among them", base)
+	}},
+	{"RevokeTokens/keeps the longest expiry of duplicates", func(p *probe) {
+		token := p.token()
+		later := with(token, func(t *revoke.Token) { t.ExpiresAt = t.ExpiresAt.Add(time.Hour) })
+		p.must("RevokeTokens", p.RevokeTokens(p.ctx, []revoke.Token{token, later, token}))
+		if r := p.revocation(token); !r.ExpiresAt.Equal(later.ExpiresAt) {
+			p.errorf("the record expires at %v, want %v", r.ExpiresAt, later.ExpiresAt)
+		}
+		unknown := with(token, func(t *revoke.Token) { t.ExpiresAt = time.Time{} })
+		p.must("RevokeTokens", p.RevokeTokens(p.ctx, []revoke.Token{unknown, token}))
+		p.near("expiry", p.revocation(token).ExpiresAt, time.Now().Add(keepFor))
+	}},
+	{"RevokeTokens/is all or none", func(p *probe) {
+		token := p.token()
+		err := p.RevokeTokens(p.ctx, []revoke.Token{token, {Issuer: p.issuer, ID: "a\x00b"}})
+		p.matches("RevokeTokens", err, revoke.ErrInvalidToken)
+		p.accepts("the good one", token)
+		p.must("RevokeTokens of none", p.RevokeTokens(p.ctx, nil))
+	}},
+	{"RevokeSession/revokes what is issued later in it, and no other session", func(p *probe) {
+		token := p.token()
+		p.must("RevokeSession", p.RevokeSession(p.ctx, sessionOf(token)))
+		since := p.refuses("now", token, revoke.ScopeSession)
+		later := with(token, func(t *revoke.Token) { t.ID, t.IssuedAt = "later", time.Now().Add(time.Minute) })
+		later.Epochs = &revoke.Epochs{User: time.Now().UnixMicro(), Issuer: time.Now().UnixMicro()}
+		p.refuses("issued later", later, revoke.ScopeSession)
+		p.accepts("another session", with(token, func(t *revoke.Token) { t.SessionID = "other" }))
+		p.accepts("no session", with(token, func(t *revoke.Token) { t.SessionID = "" }))
+		p.must("RevokeSession", p.RevokeSession(p.ctx, sessionOf(token)))
+		if again := p.refuses("again", token, revoke.ScopeSession); !again.Equal(since) {
+			p.errorf("a repeat moved the time from %v to %v", since, again)
+		}
+		p.near("expiry", p.revocation(token).ExpiresAt, time.Now().Add(keepFor))
+	}},
+	{"Redeem/one of many callers wins", func(p *probe) {
+		const callers = 32
+		token := p.token()
+		errs := make([]error, callers)
+		var group sync.WaitGroup
+		for i := range errs {
+			group.Go(func() { errs[i] = p.Redeem(p.ctx, token) })
+		}
+		group.Wait()
+		won := 0
+		for _, err := range errs {
+			if err == nil {
+				won++
+				continue
+			}
+			p.matches("Redeem", err, revoke.ErrRevoked)
+			if p.scope("Redeem", err, revoke.ScopeToken).IsZero() {
+				p.errorf("Redeem = %v, want the time at which it was spent", err)
+			}
+		}
+		if won != 1 {
+			p.errorf("%d of %d callers won", won, callers)
+		}
+	}},
+	{"Redeem/a redeemed token is a revoked token, and a revoked one cannot be redeemed", func(p *probe) {
+		token := p.token()
+		p.must("Redeem", p.Redeem(p.ctx, token, revoke.WithReason("used")))
+		p.refuses("redeemed", token, revoke.ScopeToken)
+		if r := p.revocation(token); r.Reason != "used" || !r.ExpiresAt.Equal(token.ExpiresAt) {
+			p.errorf("Lookup = %+v, want the reason and the token's expiry", r)
+		}
+		other := p.token()
+		p.must("RevokeToken", p.RevokeToken(p.ctx, other))
+		p.matches("Redeem of a revoked token", p.Redeem(p.ctx, other), revoke.ErrRevoked)
+	}},
+	{"Redeem/needs issuer, id and expiry only, and no token past MaxLeeway", func(p *probe) {
+		token := revoke.Token{Issuer: p.issuer, ID: "link", ExpiresAt: time.Now().Add(-revoke.MaxLeeway + time.Minute)}
+		p.must("Redeem", p.Redeem(p.ctx, token))
+		token.ID, token.ExpiresAt = "old", time.Now().Add(-revoke.MaxLeeway-time.Minute)
+		p.matches("Redeem of an expired token", p.Redeem(p.ctx, token), revoke.ErrInvalidToken)
+		token.ExpiresAt = time.Time{}
+		p.matches("Redeem without expiry", p.Redeem(p.ctx, token), revoke.ErrInvalidToken)
+	}},
+}
