@@ -38,18 +38,24 @@ func (r run) Run() int {
 	return code
 }
 
-// Shared returns the server of this test process. A test that cannot have one fails.
-func Shared(tb testing.TB) *Server {
-	tb.Helper()
+// Process returns the server of this test process, for examples, which have no testing.TB. Main stops it.
+func Process(ctx context.Context) (*Server, error) {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.server == nil && shared.err == nil {
-		shared.server, shared.err = Open(context.Background())
+		shared.server, shared.err = Open(ctx)
 	}
-	if shared.err != nil {
-		tb.Fatal(shared.err)
+	return shared.server, shared.err
+}
+
+// Shared returns the server of this test process. A test that cannot have one fails.
+func Shared(tb testing.TB) *Server {
+	tb.Helper()
+	server, err := Process(context.Background())
+	if err != nil {
+		tb.Fatal(err)
 	}
-	return shared.server
+	return server
 }
 
 // Database returns the URL of a database with our schema that is the test's alone and is dropped after it.
