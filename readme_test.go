@@ -1,0 +1,36 @@
+package revoke_test
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestReadmeCompiles looks for each Go block of the README in the examples, which compile and run.
+func TestReadmeCompiles(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples, err := os.ReadFile("example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flat := unindented(string(examples))
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
+	if len(blocks) < 5 {
+		t.Errorf("the README has %d Go blocks", len(blocks))
+	}
+	for _, block := range blocks {
+		if !strings.Contains(flat, unindented(block[1])) {
+			t.Errorf("example_test.go has no such lines:\n%s", block[1])
+		}
+	}
+}
+
+// unindented takes the white space from the beginning of every line.
+func unindented(code string) string {
+	return regexp.MustCompile(`(?m)^[ \t]+`).ReplaceAllString(code, "")
+}
