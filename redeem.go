@@ -29,7 +29,7 @@ func (w writer) Redeem(ctx context.Context, token Token, opts ...RevokeOption) e
 		}
 		var since *time.Time
 		var now time.Time
-		err = w.run.run(ctx, func(r row) error { return r.Scan(&since, &now) }, statement{w.sql.redeemed, []any{k}})
+		err = w.run.read(ctx, func(r row) error { return r.Scan(&since, &now) }, statement{w.sql.redeemed, []any{k}})
 		switch {
 		case err != nil:
 			return w.wrap(ctx, operation, err)

@@ -21,9 +21,11 @@ type statement struct {
 // row is the current row of a result.
 type row interface{ Scan(dest ...any) error }
 
-// runner runs statements, in their order and in one transaction, and hands each row of the last one to scan.
+// runner runs statements, in their order and in one transaction, and hands each row of the last one to scan. read runs one
+// that only reads, and so needs no transaction of its own.
 type runner interface {
 	run(ctx context.Context, scan func(row) error, statements ...statement) error
+	read(ctx context.Context, scan func(row) error, s statement) error
 }
 
 // maxAttempts bounds how often a transaction of our own is tried when Postgres asks for another attempt.
@@ -73,6 +75,20 @@ func (r poolRunner) run(ctx context.Context, scan func(row) error, stmts ...stat
 	return retry(ctx, func() error { return r.attempt(ctx, scan, stmts) })
 }
 
+func (r poolRunner) read(ctx context.Context, scan func(row) error, s statement) error {
+	rows, err := r.pool.Query(ctx, s.sql, s.args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
 func (r poolRunner) attempt(ctx context.Context, scan func(row) error, stmts []statement) error {
 	conn, err := r.pool.Acquire(ctx)
 	if err != nil {
@@ -104,6 +120,8 @@ func (r txRunner) run(ctx context.Context, scan func(row) error, stmts ...statem
 	}
 	return sendBatch(ctx, r.tx, batch, len(stmts)-1, scan)
 }
+
+func (r txRunner) read(ctx context.Context, scan func(row) error, s statement) error { return r.run(ctx, scan, s) }
 
 type batchSender interface {
 	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
@@ -174,3 +192,5 @@ func (r sqlRunner) run(ctx context.Context, scan func(row) error, stmts ...state
 	}
 	return errors.Join(rows.Err(), rows.Close())
 }
+
+func (r sqlRunner) read(ctx context.Context, scan func(row) error, s statement) error { return r.run(ctx, scan, s) }

@@ -208,7 +208,7 @@ func (w writer) readEpochs(ctx context.Context, operation string, user User) (Ep
 	ctx, cancel := w.budget(ctx)
 	defer cancel()
 	var a answer
-	err := w.run.run(ctx, func(r row) error { return r.Scan(&a.standby, &a.now, &a.user, &a.issuer) },
+	err := w.run.read(ctx, func(r row) error { return r.Scan(&a.standby, &a.now, &a.user, &a.issuer) },
 		statement{w.sql.epochs, []any{user.key().uuid(), issuerKey(user.Issuer).uuid()}})
 	if err == nil && a.standby {
 		err = errStandby
