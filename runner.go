@@ -121,7 +121,9 @@ func (r txRunner) run(ctx context.Context, scan func(row) error, stmts ...statem
 	return sendBatch(ctx, r.tx, batch, len(stmts)-1, scan)
 }
 
-func (r txRunner) read(ctx context.Context, scan func(row) error, s statement) error { return r.run(ctx, scan, s) }
+func (r txRunner) read(ctx context.Context, scan func(row) error, s statement) error {
+	return r.run(ctx, scan, s)
+}
 
 type batchSender interface {
 	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
@@ -193,4 +195,6 @@ func (r sqlRunner) run(ctx context.Context, scan func(row) error, stmts ...state
 	return errors.Join(rows.Err(), rows.Close())
 }
 
-func (r sqlRunner) read(ctx context.Context, scan func(row) error, s statement) error { return r.run(ctx, scan, s) }
+func (r sqlRunner) read(ctx context.Context, scan func(row) error, s statement) error {
+	return r.run(ctx, scan, s)
+}
