@@ -78,6 +78,10 @@ func Up(ctx context.Context, pool *pgxpool.Pool, opts ...Option) error {
 // Down takes back the latest migration that was applied, with all its rows: revoked tokens come back to life. The schema
 // stays, with its table of versions. Where no migration is applied it does nothing.
 func Down(ctx context.Context, pool *pgxpool.Pool, opts ...Option) error {
+	// goose would make its table of versions to find nothing in it.
+	if version, err := latestApplied(ctx, pool, opts); err != nil || version == 0 {
+		return wrap("Down", err)
+	}
 	return withProvider(ctx, "Down", pool, opts, func(p *goose.Provider) error {
 		_, err := p.Down(ctx)
 		if errors.Is(err, goose.ErrNoNextVersion) {
@@ -98,15 +102,15 @@ type Migration struct {
 func Status(ctx context.Context, pool *pgxpool.Pool, opts ...Option) ([]Migration, error) {
 	config, err := newConfig(opts)
 	if err != nil {
-		return nil, fmt.Errorf("migrations: Status: %w", err)
+		return nil, wrap("Status", err)
 	}
 	applied, err := appliedVersions(ctx, pool, config)
 	if err != nil {
-		return nil, fmt.Errorf("migrations: Status: %w", err)
+		return nil, wrap("Status", err)
 	}
 	steps, err := readSteps(config)
 	if err != nil {
-		return nil, fmt.Errorf("migrations: Status: %w", err)
+		return nil, wrap("Status", err)
 	}
 	status := make([]Migration, len(steps))
 	for i, s := range steps {
@@ -115,15 +119,36 @@ func Status(ctx context.Context, pool *pgxpool.Pool, opts ...Option) ([]Migratio
 	return status, nil
 }
 
-// Version returns the latest version that was applied by [Up], 0 where none was. It writes nothing.
-func Version(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (version int64, err error) {
-	status, err := Status(ctx, pool, opts...)
-	for _, m := range status {
-		if m.Applied {
-			version = max(version, m.Version)
+// Version returns the latest version that was applied by [Up], 0 where none was. It is greater than [Latest] where a newer
+// program was here. It writes nothing.
+func Version(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (int64, error) {
+	version, err := latestApplied(ctx, pool, opts)
+	return version, wrap("Version", err)
+}
+
+func latestApplied(ctx context.Context, pool *pgxpool.Pool, opts []Option) (latest int64, err error) {
+	config, err := newConfig(opts)
+	if err != nil {
+		return 0, err
+	}
+	applied, err := appliedVersions(ctx, pool, config)
+	if err != nil {
+		return 0, err
+	}
+	for version, is := range applied {
+		if is {
+			latest = max(latest, version)
 		}
 	}
-	return version, err
+	return latest, nil
+}
+
+// wrap names the operation that failed. An err of nil stays nil.
+func wrap(operation string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("migrations: %s: %w", operation, err)
 }
 
 // Files returns the migrations as files for goose, for a tool of your own. The schema must exist before the first.

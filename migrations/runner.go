@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -40,7 +41,7 @@ func withProvider(ctx context.Context, operation string, pool *pgxpool.Pool, opt
 		db.SetMaxOpenConns(1)
 		// Go migrations that the app registered with goose are the app's to run.
 		provider, err := goose.NewProvider(goose.DialectCustom, db, files, goose.WithDisableGlobalRegistry(true),
-			goose.WithStore(store{base, config}), goose.WithSessionLocker(&locker{config: config}))
+			goose.WithStore(store{base, config}), goose.WithSessionLocker(locker{config}))
 		if err != nil {
 			return err
 		}
@@ -94,36 +95,46 @@ func appliedVersions(ctx context.Context, pool *pgxpool.Pool, c config) (map[int
 }
 
 // locker lets one process migrate a schema at a time, and makes the schema: goose writes its table of versions before the
-// first file. It waits inside the database, since goose's own locker looks every few seconds only, and under an id of its
-// own, since the app may hold goose's.
-type locker struct {
-	config                        config
-	lockTimeout, statementTimeout string
-}
+// first file. Its id is its own, since the app may hold goose's, and it looks more often than goose's locker does.
+//
+// It asks again and again instead of waiting inside the database, because a statement that waits holds a snapshot, and CREATE
+// INDEX CONCURRENTLY in a migration would wait for that in turn: a deadlock, which ends the waiter's Up. Nor does a
+// lock_timeout that is meant for the app's statements end the wait.
+type locker struct{ config config }
+
+const (
+	lockInterval  = 50 * time.Millisecond
+	unlockTimeout = 10 * time.Second
+)
 
 // id is the key of the advisory lock of a schema.
-func (l *locker) id() int64 {
+func (l locker) id() int64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte("github.com/pgrevoke/revoke/migrations " + l.config.schema))
 	return int64(h.Sum64())
 }
 
-// SessionLock waits for its turn. Timeouts that are meant for the app's statements are set aside meanwhile.
-func (l *locker) SessionLock(ctx context.Context, conn *sql.Conn) (err error) {
-	const timeouts = "SELECT current_setting('lock_timeout'), current_setting('statement_timeout')"
-	if err := conn.QueryRowContext(ctx, timeouts).Scan(&l.lockTimeout, &l.statementTimeout); err != nil {
-		return err
-	}
-	if err := l.setTimeouts(ctx, conn, "0", "0"); err != nil {
-		return err
-	}
-	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", l.id()); err != nil {
-		return errors.Join(fmt.Errorf("wait for another migration of schema %q: %w", l.config.schema, err),
-			l.setTimeouts(context.WithoutCancel(ctx), conn, l.lockTimeout, l.statementTimeout))
+// SessionLock waits for its turn.
+func (l locker) SessionLock(ctx context.Context, conn *sql.Conn) (err error) {
+	tick := time.NewTicker(lockInterval)
+	defer tick.Stop()
+	for locked := false; !locked; {
+		if err := conn.QueryRowContext(ctx, "SELECT pg_try_advisory_lock($1)", l.id()).Scan(&locked); err != nil {
+			// Unlocked too, because a query that was cancelled may have had its lock by then.
+			return errors.Join(err, l.SessionUnlock(ctx, conn))
+		}
+		if locked {
+			break
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for another migration of schema %q: %w", l.config.schema, context.Cause(ctx))
+		}
 	}
 	defer func() {
 		if err != nil { // goose unlocks only what was locked without an error
-			err = errors.Join(err, l.SessionUnlock(context.WithoutCancel(ctx), conn))
+			err = errors.Join(err, l.SessionUnlock(ctx, conn))
 		}
 	}()
 	// Where the schema exists its creation is not tried, because that would need a right that the role may lack.
@@ -135,14 +146,10 @@ func (l *locker) SessionLock(ctx context.Context, conn *sql.Conn) (err error) {
 	return err
 }
 
-// SessionUnlock lets the next one in, and leaves the connection as it was.
-func (l *locker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+// SessionUnlock lets the next one in, also where ctx has ended.
+func (l locker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockTimeout)
+	defer cancel()
 	_, err := conn.ExecContext(ctx, "SELECT pg_advisory_unlock($1)", l.id())
-	return errors.Join(err, l.setTimeouts(ctx, conn, l.lockTimeout, l.statementTimeout))
-}
-
-func (l *locker) setTimeouts(ctx context.Context, conn *sql.Conn, lock, statement string) error {
-	_, err := conn.ExecContext(ctx, "SELECT set_config('lock_timeout', $1, false), set_config('statement_timeout', $2, false)",
-		lock, statement)
 	return err
 }
