@@ -1,0 +1,354 @@
+package revoke_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgrevoke/revoke"
+)
+
+// A revocation in the simulation: a transaction that moves an epoch and commits some time later. Times are microseconds
+// of the database's clock, and of the simulation, since the two are the same.
+type simRevocation struct {
+	issuer    bool  // of the issuer and not of the user
+	statement int64 // when the revoking statement ran
+	commit    int64
+	epoch     int64
+}
+
+// A login in the simulation.
+type simLogin struct {
+	begin      int64 // when it began, and asked for epochs or an iat where its rule wants that
+	read       int64 // when it read the password
+	sign       int64 // when it signed
+	clockError int64 // of the issuer that signs
+}
+
+// world is one history of a user.
+type world struct {
+	revocations []simRevocation
+	logins      []simLogin
+}
+
+// epochsAt returns the epochs that a snapshot at t shows.
+func (w world) epochsAt(t int64) (e revoke.Epochs) {
+	for _, r := range w.revocations {
+		if r.commit <= t && r.issuer {
+			e.Issuer = max(e.Issuer, r.epoch)
+		} else if r.commit <= t {
+			e.User = max(e.User, r.epoch)
+		}
+	}
+	return e
+}
+
+// newWorld makes a history of some seconds: transactions that stay open for up to a second and a half, and of which those of
+// one scope wait for each other, and logins that take up to a second and more.
+func newWorld(random *rand.Rand) world {
+	const second = int64(time.Second / time.Microsecond)
+	start := 1_900_000_000*second + random.Int64N(second)
+	var w world
+	for _, issuer := range []bool{false, true} {
+		free, epoch := int64(0), int64(0)
+		for range 1 + random.IntN(3) {
+			begin := start + random.Int64N(5*second)
+			statement := max(begin, free) // waits for the row
+			r := simRevocation{issuer: issuer, statement: statement, commit: statement + 1}
+			if random.IntN(2) == 0 {
+				r.commit += random.Int64N(3 * second / 2)
+			}
+			epoch = max(statement, epoch) + 1
+			r.epoch = epoch
+			free = r.commit
+			w.revocations = append(w.revocations, r)
+		}
+	}
+	clockErrors := []int64{0, 0, random.Int64N(600_000) - 300_000, random.Int64N(4*second) - 2*second}
+	for range 12 {
+		l := simLogin{begin: start - second + random.Int64N(9*second)}
+		l.read = l.begin + random.Int64N(second/5)
+		l.sign = l.read + random.Int64N(6*second/5)
+		l.clockError = clockErrors[random.IntN(len(clockErrors))]
+		w.logins = append(w.logins, l)
+	}
+	// The logins that matter most come right after a commit: the replacement token of a password change.
+	for _, r := range w.revocations {
+		l := simLogin{begin: r.commit, read: r.commit + 100, sign: r.commit + 2_000}
+		w.logins = append(w.logins, l)
+	}
+	return w
+}
+
+// A rule says what a token carries and whether it is dead at the end, when everything has committed.
+type simRule struct {
+	name string
+	// issue returns the login as it went, since asking for an iat may have delayed it, when it was stamped, and the token.
+	issue func(w world, l simLogin) (simLogin, int64, revoke.Token)
+	dead  func(token revoke.Token, last revoke.Epochs) bool
+}
+
+func floorSecond(t int64) int64 { return t - t%1_000_000 }
+
+// stamped returns a token that carries t, which may have microseconds, as its iat.
+func stamped(t int64) revoke.Token {
+	return revoke.Token{Issuer: "i", ID: "t", Subject: "s", IssuedAt: time.UnixMicro(t)}
+}
+
+// bySignature issues with the clock of whoever signs.
+func bySignature(stamp func(t int64, visible revoke.Epochs) int64) func(world, simLogin) (simLogin, int64, revoke.Token) {
+	return func(w world, l simLogin) (simLogin, int64, revoke.Token) {
+		return l, l.sign, stamped(stamp(l.sign+l.clockError, w.epochsAt(l.sign)))
+	}
+}
+
+// byClaim issues with the epochs that were committed at a moment of the login.
+func byClaim(moment func(simLogin) int64) func(world, simLogin) (simLogin, int64, revoke.Token) {
+	return func(w world, l simLogin) (simLogin, int64, revoke.Token) {
+		epochs := w.epochsAt(moment(l))
+		token := stamped(l.sign + l.clockError)
+		token.Epochs = &epochs
+		return l, moment(l), token
+	}
+}
+
+func judged(token revoke.Token, last revoke.Epochs) bool { return last.Judge(token) != nil }
+
+// latest compares an iat with both epochs by a naive rule.
+func latest(dead func(iat, epoch int64) bool) func(revoke.Token, revoke.Epochs) bool {
+	return func(token revoke.Token, last revoke.Epochs) bool {
+		iat := token.IssuedAt.UnixMicro()
+		return dead(iat, last.User) || dead(iat, last.Issuer)
+	}
+}
+
+const (
+	ruleClaim      = "claim, read in the snapshot of the credentials"
+	ruleClaimEarly = "claim, read earlier"
+	ruleIssueTime  = "iat < E, iat from IssueTime before the credentials"
+)
+
+var simRules = []simRule{
+	{
+		"naive: iat < floor(E)",
+		bySignature(func(t int64, _ revoke.Epochs) int64 { return floorSecond(t) }),
+		latest(func(iat, epoch int64) bool { return iat < floorSecond(epoch) }),
+	},
+	{
+		"naive: iat <= floor(E)",
+		bySignature(func(t int64, _ revoke.Epochs) int64 { return floorSecond(t) }),
+		latest(func(iat, epoch int64) bool { return iat <= floorSecond(epoch) }),
+	},
+	{
+		"naive: iat with microseconds < E",
+		bySignature(func(t int64, _ revoke.Epochs) int64 { return t }),
+		latest(func(iat, epoch int64) bool { return iat < epoch }),
+	},
+	{
+		"naive: iat < E, iat lifted to the second after E",
+		bySignature(func(t int64, visible revoke.Epochs) int64 {
+			return max(floorSecond(t), floorSecond(max(visible.User, visible.Issuer)+999_999))
+		}),
+		latest(func(iat, epoch int64) bool { return iat < epoch }),
+	},
+	{"iat < E, iat from the issuer's clock when it signs", bySignature(func(t int64, _ revoke.Epochs) int64 { return floorSecond(t) }), judged},
+	{
+		ruleIssueTime,
+		func(w world, l simLogin) (simLogin, int64, revoke.Token) {
+			now := l.begin
+			for {
+				iat, wait := w.epochsAt(now).IssueTime(time.UnixMicro(now))
+				if wait == 0 {
+					delay := now - l.begin
+					l.read, l.sign = l.read+delay, l.sign+delay
+					return l, now, stamped(iat.UnixMicro())
+				}
+				now += int64((wait + time.Microsecond - 1) / time.Microsecond)
+			}
+		},
+		judged,
+	},
+	{ruleClaimEarly, byClaim(func(l simLogin) int64 { return l.begin }), judged},
+	{ruleClaim, byClaim(func(l simLogin) int64 { return l.read }), judged},
+}
+
+// simCount is what became of the tokens of one rule.
+type simCount struct {
+	mustDie, survivors, survivorsSeen int // seen: the token was stamped before the revoking statement ran
+	mustLive, refused                 int // the login began after every commit
+	overlapped, overlapRefused        int // a commit fell between the beginning of the login and its look at the password
+}
+
+// TestSimulation runs the rules over many histories beside an oracle, and prints the table of the package's proof.
+func TestSimulation(t *testing.T) {
+	t.Parallel()
+	const worlds = 20_000
+	counts := make([]simCount, len(simRules))
+	for seed := range uint64(worlds) {
+		w := newWorld(rand.New(rand.NewPCG(seed, 1)))
+		last := w.epochsAt(1 << 62)
+		for i, rule := range simRules {
+			for _, l := range w.logins {
+				l, stamp, token := rule.issue(w, l)
+				dead := rule.dead(token, last)
+				counts[i].add(w, l, stamp, dead)
+			}
+		}
+	}
+	var table strings.Builder
+	fmt.Fprintf(&table, "%-52s %21s %21s %21s %21s\n", "rule",
+		"must die: survive", "stamped before stmt", "must live: refused", "overlap: refused")
+	for i, rule := range simRules {
+		c := counts[i]
+		fmt.Fprintf(&table, "%-52s %10d: %9d %21d %10d: %9d %10d: %9d\n", rule.name,
+			c.mustDie, c.survivors, c.survivorsSeen, c.mustLive, c.refused, c.overlapped, c.overlapRefused)
+		if c.mustDie == 0 || c.mustLive == 0 || c.overlapped == 0 {
+			t.Errorf("%s: the histories prove nothing: %+v", rule.name, c)
+		}
+	}
+	t.Logf("%d histories\n%s", worlds, table.String())
+
+	for i, rule := range simRules {
+		c := counts[i]
+		naive := strings.HasPrefix(rule.name, "naive")
+		switch {
+		case naive && c.survivors == 0 && c.refused == 0:
+			t.Errorf("%s: no fault was found, so the histories are too tame", rule.name)
+		case rule.name == ruleClaim && (c.survivors != 0 || c.refused != 0 || c.overlapRefused != 0),
+			rule.name == ruleClaimEarly && c.survivors != 0,
+			rule.name == ruleIssueTime && (c.survivorsSeen != 0 || c.refused != 0):
+			t.Errorf("%s: %+v", rule.name, c)
+		}
+	}
+}
+
+// add compares a token with the oracle: it must be dead if a revocation committed after its login had looked at the
+// password, and alive if all had committed before the login began.
+func (c *simCount) add(w world, l simLogin, stamp int64, dead bool) {
+	mustDie := slices.ContainsFunc(w.revocations, func(r simRevocation) bool { return r.commit > l.read })
+	mustLive := !slices.ContainsFunc(w.revocations, func(r simRevocation) bool { return r.commit > l.begin })
+	switch {
+	case mustDie:
+		c.mustDie++
+		if dead {
+			return
+		}
+		c.survivors++
+		if slices.ContainsFunc(w.revocations, func(r simRevocation) bool { return r.statement > stamp }) {
+			c.survivorsSeen++
+		}
+	case mustLive:
+		c.mustLive++
+		if dead {
+			c.refused++
+		}
+	default:
+		c.overlapped++
+		if dead {
+			c.overlapRefused++
+		}
+	}
+}
+
+// TestClaimRuleOnPostgres races logins with password changes on a real server. The password's version, read in the
+// snapshot in which the epochs are read, is the oracle.
+func TestClaimRuleOnPostgres(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	store, pool := newStore(t)
+	mustExec(t, pool, "CREATE TABLE accounts AS SELECT 0 AS version")
+	base := newToken()
+
+	type login struct {
+		version int
+		early   bool // the epochs were read in a snapshot of their own, before the password
+		token   revoke.Token
+	}
+	var mu sync.Mutex
+	var logins []login
+	signIn := func() error {
+		l := login{token: base, early: rand.IntN(2) == 0}
+		var epochs revoke.Epochs
+		var err error
+		if l.early {
+			if epochs, err = store.Epochs(ctx, userOf(base)); err != nil {
+				return err
+			}
+			err = pool.QueryRow(ctx, "SELECT version FROM accounts").Scan(&l.version)
+		} else {
+			options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+			err = pgx.BeginTxFunc(ctx, pool, options, func(tx pgx.Tx) error {
+				if err := tx.QueryRow(ctx, "SELECT version FROM accounts").Scan(&l.version); err != nil {
+					return err
+				}
+				epochs, err = store.WithTx(tx).Epochs(ctx, userOf(base))
+				return err
+			})
+		}
+		l.token.Epochs = &epochs
+		mu.Lock()
+		logins = append(logins, l)
+		mu.Unlock()
+		return err
+	}
+	change := func() error {
+		return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, "UPDATE accounts SET version = version + 1"); err != nil {
+				return err
+			}
+			_, err := store.WithTx(tx).RevokeUser(ctx, userOf(base))
+			return err
+		})
+	}
+	running, stop := context.WithTimeout(ctx, 2*time.Second)
+	defer stop()
+	errs := make(chan error, 4)
+	for i := range cap(errs) {
+		go func() {
+			var err error
+			for running.Err() == nil && err == nil {
+				if i == 0 {
+					err = change()
+				} else {
+					err = signIn()
+				}
+			}
+			errs <- err
+		}()
+	}
+	for range cap(errs) {
+		must(t, <-errs)
+	}
+	must(t, signIn()) // after the last change
+
+	final := queryOne[int](t, pool, "SELECT version FROM accounts")
+	last, err := store.Epochs(ctx, userOf(base))
+	must(t, err)
+	alive := 0
+	for _, l := range logins {
+		err := last.Judge(l.token)
+		switch {
+		case err == nil && l.version < final:
+			t.Fatalf("a token of version %d is accepted after version %d", l.version, final)
+		case err != nil && l.version == final && !l.early:
+			t.Fatalf("a token of the last version is refused: %v", err)
+		case err == nil:
+			alive++
+			must(t, store.Check(ctx, l.token))
+		case !errors.Is(err, revoke.ErrRevoked):
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d logins beside %d password changes, %d alive", len(logins), final, alive)
+	if alive == 0 || final < 10 {
+		t.Errorf("%d changes and %d tokens alive prove nothing", final, alive)
+	}
+}
