@@ -81,11 +81,20 @@ func awaitLockWait(tb testing.TB, pool *pgxpool.Pool) {
 	})
 }
 
+// needSuperuser ends a test that makes roles or plays replication, where REVOKE_DATABASE_URL names a role that may not.
+// Servers that are started for the tests always allow it.
+func needSuperuser(tb testing.TB, pool *pgxpool.Pool) {
+	tb.Helper()
+	if !queryOne[bool](tb, pool, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") {
+		tb.Skip("the role of REVOKE_DATABASE_URL is no superuser")
+	}
+}
+
 // wantError fails unless err matches target, and no other of the three sentinels.
 func wantError(tb testing.TB, err, target error) {
 	tb.Helper()
 	for _, sentinel := range []error{revoke.ErrRevoked, revoke.ErrInvalidToken, revoke.ErrUnavailable} {
-		if errors.Is(err, sentinel) != (sentinel == target) {
+		if errors.Is(err, sentinel) != errors.Is(target, sentinel) {
 			tb.Fatalf("error %v, want one that matches %v and no other", err, target)
 		}
 	}
@@ -153,6 +162,9 @@ func TestCheckOnStandby(t *testing.T) {
 	address, err := server.CreateDatabase(t.Context())
 	must(t, err)
 	standby, err := server.Standby(t.Context())
+	if errors.Is(err, pgserver.ErrNoStandby) {
+		t.Skip(err) // only where REVOKE_DATABASE_URL names a server, whose standbys are not ours to start
+	}
 	must(t, err)
 	t.Cleanup(func() { must(t, standby.Close()) })
 
@@ -268,6 +280,7 @@ func TestRowsStandAlone(t *testing.T) {
 		AND connamespace = 'revoke'::regnamespace`); n != 0 {
 		t.Errorf("%d foreign keys: deleting a user would revive their tokens", n)
 	}
+	needSuperuser(t, pool)
 	tx, err := pool.Begin(t.Context())
 	must(t, err)
 	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
@@ -336,6 +349,7 @@ func TestUnavailable(t *testing.T) {
 	t.Run("the right to read is missing", func(t *testing.T) {
 		t.Parallel()
 		store, pool := newStore(t)
+		needSuperuser(t, pool)
 		token := newToken()
 		must(t, store.RevokeToken(t.Context(), token))
 		role := "reader_" + strings.ToLower(rand.Text())

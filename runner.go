@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -54,15 +55,7 @@ func isRetryable(err error) bool {
 
 func hasCode(err error, codes ...string) bool {
 	var pgErr *pgconn.PgError
-	if !errors.As(err, &pgErr) {
-		return false
-	}
-	for _, code := range codes {
-		if pgErr.Code == code {
-			return true
-		}
-	}
-	return false
+	return errors.As(err, &pgErr) && slices.Contains(codes, pgErr.Code)
 }
 
 // poolRunner runs statements in a transaction of its own, BEGIN and COMMIT included, in one round trip.

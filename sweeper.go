@@ -118,10 +118,9 @@ func NewSweeper(store *Postgres, opts ...SweeperOption) (*Sweeper, error) {
 func (s *Sweeper) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		result, err := s.Sweep(ctx)
-		if ctx.Err() != nil {
-			return nil
+		if ctx.Err() == nil { // that a pass failed because it was ended is no news
+			s.report(result, err)
 		}
-		s.report(result, err)
 		pause := time.NewTimer(jitter(s.interval))
 		select {
 		case <-pause.C:

@@ -318,7 +318,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("%d sessions were swept, want 10", sessions)
 	}
 	cancel()
-	go func() { //nolint:staticcheck // a report may be under way
+	go func() { // a report may be under way
 		for range reports {
 		}
 	}()

@@ -31,6 +31,7 @@ func TestPasswordChange(t *testing.T) {
 	}
 	for kind, begin := range map[string]func(*testing.T) transaction{
 		"pgx": func(t *testing.T) transaction {
+			t.Helper()
 			tx, err := pool.Begin(ctx)
 			must(t, err)
 			return transaction{
@@ -41,6 +42,7 @@ func TestPasswordChange(t *testing.T) {
 			}
 		},
 		"database/sql": func(t *testing.T) transaction {
+			t.Helper()
 			tx, err := db.BeginTx(ctx, nil)
 			must(t, err)
 			return transaction{

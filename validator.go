@@ -301,7 +301,7 @@ func classify(operation string, err error) error {
 // is carried as text only.
 func as(operation string, sentinel, cause error) error {
 	for _, other := range [...]error{ErrRevoked, ErrInvalidToken, ErrUnavailable} {
-		if other != sentinel && errors.Is(cause, other) {
+		if errors.Is(cause, other) && !errors.Is(sentinel, other) {
 			cause = errors.New(cause.Error())
 		}
 	}

@@ -134,7 +134,7 @@ func (p *probe) scope(what string, err error, scope revoke.Scope) time.Time {
 // matches expects err to match this sentinel and no other.
 func (p *probe) matches(what string, err, want error) {
 	for _, sentinel := range []error{revoke.ErrRevoked, revoke.ErrInvalidToken, revoke.ErrUnavailable} {
-		if got := errors.Is(err, sentinel); got != (sentinel == want) {
+		if got := errors.Is(err, sentinel); got != errors.Is(want, sentinel) {
 			p.errorf("%s = %v, want an error that matches %q and no other", what, err, want)
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -37,9 +38,7 @@ var writes = map[string]func(ctx context.Context, r revoke.Revoker, issuer, id s
 var tokenCases = []testCase{
 	{"Revoker/an empty or malformed name is an error, and nothing is written", func(p *probe) {
 		bad := map[string]string{"empty": ""}
-		for what, id := range badIDs {
-			bad[what] = id
-		}
+		maps.Copy(bad, badIDs)
 		for operation, write := range writes {
 			for what, id := range bad {
 				if err := write(p.ctx, p, p.issuer, id); err == nil {

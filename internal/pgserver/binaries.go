@@ -187,14 +187,14 @@ func unprivileged() (*syscall.Credential, error) {
 			return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 		}
 	}
-	return nil, errors.New("Postgres refuses to run as root, and there is no user postgres or nobody to run it as")
+	return nil, errors.New("a server refuses to run as root, and there is no user postgres or nobody to run it as")
 }
 
 // temporaryDirectory prefers memory: a database of a test is some 300 small files.
 func temporaryDirectory() string {
 	const shm, gigabyte = "/dev/shm", 1 << 30
 	var stat syscall.Statfs_t
-	if err := syscall.Statfs(shm, &stat); err == nil && uint64(stat.Bavail)*uint64(stat.Bsize) > gigabyte {
+	if err := syscall.Statfs(shm, &stat); err == nil && stat.Bavail*uint64(stat.Bsize) > gigabyte {
 		return shm
 	}
 	if os.Geteuid() == 0 {

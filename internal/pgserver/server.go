@@ -79,10 +79,13 @@ func Open(ctx context.Context) (*Server, error) {
 // URL returns the address of the server's own database, not one of a test's.
 func (s *Server) URL() string { return s.url }
 
+// ErrNoStandby says that the server is not ours to give a standby.
+var ErrNoStandby = errors.New("pgserver: the server was not started here, so it cannot be given a standby")
+
 // Standby starts a streaming standby of the server. It ends with its own Close.
 func (s *Server) Standby(ctx context.Context) (*Server, error) {
 	if s.standby == nil {
-		return nil, fmt.Errorf("pgserver: a server from %s cannot be given a standby", s.Source)
+		return nil, ErrNoStandby
 	}
 	return s.standby(ctx)
 }
