@@ -125,9 +125,8 @@ func keysOf(token Token) (keys [4]pgtype.UUID) {
 
 // answer is what the database says of one token, from one snapshot.
 type answer struct {
-	standby                      bool
-	now                          time.Time
-	token, session, user, issuer *time.Time
+	standby                           bool
+	now, token, session, user, issuer pgtype.Timestamptz
 }
 
 // errStandby explains an answer that may be old: a standby does not know what was committed since.
@@ -137,27 +136,27 @@ func (a answer) judge(token Token) error {
 	if a.standby {
 		return fmt.Errorf("revoke: Check: %w: %w", ErrUnavailable, errStandby)
 	}
-	if a.token != nil {
-		return &RevokedError{Scope: ScopeToken, Since: a.token.UTC()}
+	if a.token.Valid {
+		return &RevokedError{Scope: ScopeToken, Since: a.token.Time.UTC()}
 	}
-	if a.session != nil {
-		return &RevokedError{Scope: ScopeSession, Since: a.session.UTC()}
+	if a.session.Valid {
+		return &RevokedError{Scope: ScopeSession, Since: a.session.Time.UTC()}
 	}
 	if err := epochsOf(a.user, a.issuer).Judge(token); err != nil {
 		return err
 	}
-	if err := token.ValidateLifetime(a.now); err != nil {
+	if err := token.ValidateLifetime(a.now.Time); err != nil {
 		return fmt.Errorf("revoke: Check: %w", err)
 	}
 	return nil
 }
 
-func epochsOf(user, issuer *time.Time) (e Epochs) {
-	if user != nil {
-		e.User = user.UnixMicro()
+func epochsOf(user, issuer pgtype.Timestamptz) (e Epochs) {
+	if user.Valid {
+		e.User = user.Time.UnixMicro()
 	}
-	if issuer != nil {
-		e.Issuer = issuer.UnixMicro()
+	if issuer.Valid {
+		e.Issuer = issuer.Time.UnixMicro()
 	}
 	return e
 }

@@ -149,12 +149,11 @@ func (w writer) RevokeIssuer(ctx context.Context, issuer string, opts ...RevokeO
 func (w writer) moveEpoch(ctx context.Context, operation string, k key, user User, record Record) (Epochs, error) {
 	var moved Epochs
 	scan := func(r row) error {
-		var own time.Time
-		var issuer *time.Time
+		var own, issuer pgtype.Timestamptz
 		if err := r.Scan(&own, &issuer); err != nil {
 			return err
 		}
-		moved = epochsOf(&own, issuer)
+		moved = epochsOf(own, issuer)
 		return nil
 	}
 	err := w.write(ctx, operation, scan,
@@ -216,5 +215,5 @@ func (w writer) readEpochs(ctx context.Context, operation string, user User) (Ep
 	if err != nil {
 		return Epochs{}, time.Time{}, w.wrap(ctx, operation, err)
 	}
-	return epochsOf(a.user, a.issuer), a.now, nil
+	return epochsOf(a.user, a.issuer), a.now.Time, nil
 }
