@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"strings"
 	"sync"
@@ -94,9 +95,7 @@ func members() map[string]string {
 // payloadOf writes claims as JSON, with changes: a value of "" leaves one out.
 func payloadOf(changes map[string]string, extra ...string) string {
 	claims := members()
-	for name, value := range changes {
-		claims[name] = value
-	}
+	maps.Copy(claims, changes)
 	var parts []string
 	for name, value := range claims {
 		if value != "" {
@@ -167,7 +166,7 @@ func refused(t *testing.T, v *revoke.Validator[revoke.Claims], tokenString strin
 	if token != (revoke.Token{}) || claims != nil {
 		t.Errorf("beside the error %v there is %+v and %+v", err, token, claims)
 	}
-	for _, part := range strings.Split(tokenString, ".") {
+	for part := range strings.SplitSeq(tokenString, ".") {
 		if len(part) > 10 && strings.Contains(err.Error(), part[:10]) {
 			t.Errorf("the error quotes the token: %v", err)
 		}
@@ -389,7 +388,7 @@ func TestValidatorRefusesClaims(t *testing.T) {
 
 // firstOf takes the one error out of a join.
 func firstOf(err error) error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // it looks at the join itself
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return joined.Unwrap()[0]
 	}
 	return err

@@ -169,7 +169,7 @@ func (p *Postgres) Lookup(ctx context.Context, token Token) ([]Revocation, error
 	queryCtx, cancel := p.deadline(ctx)
 	defer cancel()
 	keys := keysOf(token)
-	rows, err := p.pool.Query(queryCtx, p.sql.lookup, keys[0], keys[1], keys[2], keys[3]) //nolint:rowserrcheck // ForEachRow looks
+	rows, err := p.pool.Query(queryCtx, p.sql.lookup, keys[0], keys[1], keys[2], keys[3])
 	if err != nil {
 		return nil, p.fail(ctx, "Lookup", err)
 	}
