@@ -38,6 +38,9 @@ const (
 	password    = "revoke" // of a server that listens for the length of a test run
 	primaryPort = "5432/tcp"
 	standbyPort = "5433/tcp"
+
+	// maxConnections must not be less on a standby than on its primary.
+	maxConnections = "200"
 )
 
 // openDocker starts a container. Testcontainers' reaper removes it if we are killed; where that is switched off, the next
@@ -46,6 +49,7 @@ func openDocker(ctx context.Context) (*Server, error) {
 	if err := pingDocker(ctx); err != nil {
 		return nil, err
 	}
+	log.SetDefault(log.NewNoopLogger()) // what matters is in the errors
 	if err := removeOrphans(ctx); err != nil {
 		return nil, err
 	}
@@ -58,10 +62,9 @@ func openDocker(ctx context.Context) (*Server, error) {
 	container, err := postgres.Run(ctx, image,
 		postgres.WithUsername("postgres"), postgres.WithPassword(password), postgres.WithDatabase("postgres"),
 		postgres.BasicWaitStrategies(),
-		testcontainers.WithLogger(log.NewNoopLogger()),
 		testcontainers.WithExposedPorts(standbyPort),
 		testcontainers.WithLabels(map[string]string{ownerLabel: owner()}),
-		testcontainers.WithCmd("postgres", "-c", "fsync=off", "-c", "max_connections=200"))
+		testcontainers.WithCmd("postgres", "-c", "fsync=off", "-c", "max_connections="+maxConnections))
 	remove := func() error {
 		return testcontainers.TerminateContainer(container, testcontainers.StopTimeout(time.Second))
 	}
@@ -94,7 +97,7 @@ func startDockerStandby(ctx context.Context, container *postgres.PostgresContain
 		return fmt.Errorf("the standby does not start: status %d: %s", status, text)
 	}
 	err := run(ctx, "PGPASSWORD="+password+" pg_basebackup -D "+data+" -U postgres -R --checkpoint=fast --no-sync && "+
-		"pg_ctl -D "+data+" -o '-p 5433' -l "+data+".log -w start")
+		"pg_ctl -D "+data+" -o '-p 5433 -c max_connections="+maxConnections+"' -l "+data+".log -w start")
 	if err != nil {
 		return nil, err
 	}
