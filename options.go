@@ -40,6 +40,7 @@ const (
 const (
 	DefaultSchema        = "revoke"         // of WithSchema: a schema of our own, nothing in public
 	DefaultCheckTimeout  = 2 * time.Second  // of WithCheckTimeout: a request that waited longer has lost its user
+	DefaultCheckQueries  = 2                // of WithCheckQueries: one under way while the next one gathers
 	DefaultMaxTokenSize  = 8 << 10          // of WithMaxTokenSize, in bytes: what servers take as one header line
 	DefaultLeeway        = time.Duration(0) // of WithLeeway: none, as RFC 7519 makes it optional
 	DefaultSweepInterval = 5 * time.Minute  // of WithInterval, ± 20 %: rows cost space only
@@ -54,6 +55,7 @@ type postgresConfig struct {
 	schema       string
 	checkTimeout time.Duration
 	issuerSkew   time.Duration
+	checkQueries int
 }
 
 var schemaPattern = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
@@ -77,6 +79,19 @@ func WithCheckTimeout(d time.Duration) PostgresOption {
 			return fmt.Errorf("check timeout %v is not positive", d)
 		}
 		c.checkTimeout = d
+		return nil
+	}
+}
+
+// WithCheckQueries sets how many queries of Check may run at once. Checks that come while so many run share the next one, so
+// that any number of requests needs no more connections than this. With 0 each check has a query and a connection of its
+// own, under the caller's ctx, and a caller who leaves costs the pool a connection. Default: [DefaultCheckQueries].
+func WithCheckQueries(n int) PostgresOption {
+	return func(c *postgresConfig) error {
+		if n < 0 {
+			return fmt.Errorf("check queries %d is negative", n)
+		}
+		c.checkQueries = n
 		return nil
 	}
 }

@@ -15,12 +15,13 @@ import (
 
 // Postgres is the [Store] in the app's own database. It may be used from several goroutines.
 //
-// A check is one round trip. A write of its own is one transaction and one round trip, and is durable when it returns nil,
+// A check is one round trip, which checks of the same moment share: see [WithCheckQueries]. A write of its own is one transaction and one round trip, and is durable when it returns nil,
 // also where the role's synchronous_commit is off. To write in a transaction of yours, see [Postgres.WithTx].
 type Postgres struct {
 	writer
 	pool    *pgxpool.Pool
 	timeout time.Duration
+	checks  *coalescer // nil where each check has a query of its own
 }
 
 var _ Store = (*Postgres)(nil)
@@ -28,7 +29,7 @@ var _ Store = (*Postgres)(nil)
 // NewPostgres returns a store in the pool's database. It does no I/O; a schema that is missing or too old shows at the
 // first use, as an error that names both versions. The pool stays the caller's. An error says which option is wrong.
 func NewPostgres(pool *pgxpool.Pool, opts ...PostgresOption) (*Postgres, error) {
-	config := postgresConfig{schema: DefaultSchema, checkTimeout: DefaultCheckTimeout}
+	config := postgresConfig{schema: DefaultSchema, checkTimeout: DefaultCheckTimeout, checkQueries: DefaultCheckQueries}
 	if pool == nil {
 		return nil, errors.New("revoke: NewPostgres: pool is nil")
 	}
@@ -44,6 +45,9 @@ func NewPostgres(pool *pgxpool.Pool, opts ...PostgresOption) (*Postgres, error) 
 		run:    poolRunner{pool: pool, sql: &stmts},
 		wrap:   p.fail,
 		budget: p.deadline,
+	}
+	if config.checkQueries > 0 {
+		p.checks = &coalescer{pool: pool, sql: &stmts, timeout: config.checkTimeout, free: config.checkQueries}
 	}
 	return p, nil
 }
@@ -97,14 +101,21 @@ func (p *Postgres) Check(ctx context.Context, token Token) error {
 	}
 	queryCtx, cancel := p.deadline(ctx)
 	defer cancel()
-	var answer answer
-	keys := keysOf(token)
-	err := p.pool.QueryRow(queryCtx, p.sql.check, keys[0], keys[1], keys[2], keys[3]).Scan(
-		&answer.standby, &answer.now, &answer.token, &answer.session, &answer.user, &answer.issuer)
+	answer, err := p.ask(queryCtx, keysOf(token))
 	if err != nil {
 		return p.fail(ctx, "Check", err)
 	}
 	return answer.judge(token)
+}
+
+// ask asks about the keys in a query of their own, or in one that is shared.
+func (p *Postgres) ask(ctx context.Context, keys [4]pgtype.UUID) (a answer, err error) {
+	if p.checks != nil {
+		return p.checks.check(ctx, keys)
+	}
+	err = p.pool.QueryRow(ctx, p.sql.check, keys[0], keys[1], keys[2], keys[3]).Scan(
+		&a.standby, &a.now, &a.token, &a.session, &a.user, &a.issuer)
+	return a, err
 }
 
 // keysOf returns the keys of the token, its session, its user and its issuer. One that the token does not name is null,

@@ -116,10 +116,20 @@ func TestCheckPlan(t *testing.T) {
 				}
 			}
 			pool := pgserver.Pool(t, address, func(c *pgxpool.Config) { c.MaxConns = 1 })
-			store := openStore(t, pool)
+			store := openStore(t, pool, revoke.WithCheckQueries(1))
 			token := newToken()
+			crowd := func() { // with one query at a time most of these share one
+				results := make([]<-chan error, 20)
+				for i := range results {
+					results[i] = checkLater(t.Context(), store, token)
+				}
+				for _, result := range results {
+					must(t, <-result)
+				}
+			}
 			for range 20 { // from the sixth execution on a generic plan may be used
 				must(t, store.Check(t.Context(), token))
+				crowd()
 			}
 			mustExec(t, admin, `INSERT INTO revoke.revoked_tokens (key, expires_at, revoked_at, issuer, jti)
 				SELECT gen_random_uuid(), now() + interval '1 hour', now(), 'i', i::text FROM generate_series(1, 100000) AS i`)
@@ -128,26 +138,28 @@ func TestCheckPlan(t *testing.T) {
 			mustExec(t, admin, `INSERT INTO revoke.user_epochs (key, not_before, expires_at, revoked_at, issuer)
 				SELECT gen_random_uuid(), now(), now() + interval '1 hour', now(), i::text FROM generate_series(1, 100000) AS i`)
 			must(t, store.Check(t.Context(), token))
-
-			var name string
-			var generic int
-			must(t, pool.QueryRow(t.Context(), `SELECT name, generic_plans FROM pg_prepared_statements
-				WHERE statement LIKE 'SELECT pg_is_in_recovery()%revoked_tokens%'`).Scan(&name, &generic))
-			if generic == 0 {
-				t.Error("no generic plan was used")
-			}
+			crowd()
 			key := "'00000000-0000-0000-0000-000000000000'"
-			rows, err := pool.Query(t.Context(), fmt.Sprintf("EXPLAIN EXECUTE %q (%s, %s, %s, %s)", name, key, key, key, key),
-				pgx.QueryExecModeSimpleProtocol)
-			must(t, err)
-			lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-			must(t, err)
-			plan := strings.Join(lines, "\n")
-			if n := strings.Count(plan, "Index Scan using"); n != 4 || strings.Contains(plan, "Seq Scan") {
-				t.Errorf("%d index scans, want 4:\n%s", n, plan)
-			}
-			if !strings.Contains(plan, "$1") {
-				t.Errorf("this is no generic plan:\n%s", plan)
+			for begins, argument := range map[string]string{"SELECT pg_is_in_recovery()": key, "SELECT 0, pg_is_in_recovery()": "array[" + key + "]::uuid[]"} {
+				var name string
+				var generic int
+				must(t, pool.QueryRow(t.Context(), `SELECT name, generic_plans FROM pg_prepared_statements
+					WHERE statement LIKE $1 || '%revoked_tokens%'`, begins).Scan(&name, &generic))
+				if generic == 0 {
+					t.Errorf("%s: no generic plan was used", begins)
+				}
+				rows, err := pool.Query(t.Context(), fmt.Sprintf("EXPLAIN EXECUTE %[1]q (%[2]s, %[2]s, %[2]s, %[2]s)", name, argument),
+					pgx.QueryExecModeSimpleProtocol)
+				must(t, err)
+				lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+				must(t, err)
+				plan := strings.Join(lines, "\n")
+				if n := strings.Count(plan, "Index Scan using"); n != 4 || strings.Contains(plan, "Seq Scan") {
+					t.Errorf("%d index scans, want 4:\n%s", n, plan)
+				}
+				if argument == key && !strings.Contains(plan, "$1") {
+					t.Errorf("this is no generic plan:\n%s", plan)
+				}
 			}
 		})
 	}
@@ -393,6 +405,7 @@ func TestConstructors(t *testing.T) {
 		"schema \"A\"":  revoke.WithSchema("A"),
 		"check timeout": revoke.WithCheckTimeout(0),
 		"issuer skew":   revoke.WithIssuerSkew(-time.Second),
+		"check queries": revoke.WithCheckQueries(-1),
 		"30s":           revoke.WithIssuerSkew(time.Minute),
 		"nil":           nil,
 	} {
