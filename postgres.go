@@ -15,8 +15,9 @@ import (
 
 // Postgres is the [Store] in the app's own database. It may be used from several goroutines.
 //
-// A check is one round trip, which checks of the same moment share: see [WithCheckQueries]. A write of its own is one transaction and one round trip, and is durable when it returns nil,
-// also where the role's synchronous_commit is off. To write in a transaction of yours, see [Postgres.WithTx].
+// A check is one round trip, which checks of the same moment share: see [WithCheckQueries]. A write of its own is one
+// transaction and one round trip, and is durable when it returns nil, also where the role's synchronous_commit is off. To
+// write in a transaction of yours, see [Postgres.WithTx].
 type Postgres struct {
 	writer
 	pool    *pgxpool.Pool
