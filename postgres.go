@@ -53,6 +53,12 @@ func NewPostgres(pool *pgxpool.Pool, opts ...PostgresOption) (*Postgres, error) 
 	return p, nil
 }
 
+// Pool returns the pool that the store was given.
+func (p *Postgres) Pool() *pgxpool.Pool { return p.pool }
+
+// Schema returns the name of the schema in which the tables stand.
+func (p *Postgres) Schema() string { return p.schema }
+
 // Tx writes revocations, and reads epochs, in a transaction of the caller's, which it never commits or rolls back:
 // they become true with its commit, or not at all. It is no [Checker], because under REPEATABLE READ it would answer
 // from an old snapshot. It retries nothing, and the *pgconn.PgError of a failure is reachable with errors.As. It may be

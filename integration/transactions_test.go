@@ -104,7 +104,6 @@ func withGORM(db *gorm.DB) changePassword {
 	}
 }
 
-//nolint:tparallel // its subtests take a table away from each other
 func TestPasswordChange(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

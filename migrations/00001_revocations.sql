@@ -2,7 +2,8 @@
 --
 -- key is the first 16 bytes of SHA-256 over the kind of a row and its identity (see row_key), so that each table is
 -- read by one narrow index of fixed width, under no collation. The readable columns stand beside it.
--- xid is the transaction that last wrote a row; a trigger forces it, so that readers can ask for "what changed since".
+-- xid is the transaction that last wrote a row; a trigger forces it, so that mirrors can ask for "what changed since", by an
+-- index of its own, to whose end every new row goes.
 --
 -- vacuum_truncate is off for two reasons. Giving pages back takes an ACCESS EXCLUSIVE lock, which every check would
 -- wait for; and a table of no pages makes a sequential scan look free to the planner, so that a connection which
@@ -22,6 +23,7 @@ CREATE TABLE revoke.revoked_tokens (
 ) WITH (vacuum_truncate = off);
 COMMENT ON TABLE revoke.revoked_tokens IS 'One row for each revoked or redeemed token, kept until no verifier can accept the token.';
 CREATE INDEX revoked_tokens_expires_at_idx ON revoke.revoked_tokens (expires_at);
+CREATE INDEX revoked_tokens_xid_idx ON revoke.revoked_tokens (xid);
 
 CREATE TABLE revoke.user_epochs (
     key        uuid             NOT NULL,
@@ -37,6 +39,7 @@ CREATE TABLE revoke.user_epochs (
 ) WITH (vacuum_truncate = off);
 COMMENT ON TABLE revoke.user_epochs IS 'Tokens issued before not_before are dead: of one user, or of every user of the issuer where subject is null.';
 CREATE INDEX user_epochs_expires_at_idx ON revoke.user_epochs (expires_at);
+CREATE INDEX user_epochs_xid_idx ON revoke.user_epochs (xid);
 
 CREATE TABLE revoke.sessions (
     key        uuid             NOT NULL,
@@ -51,6 +54,7 @@ CREATE TABLE revoke.sessions (
 ) WITH (vacuum_truncate = off);
 COMMENT ON TABLE revoke.sessions IS 'Sessions. Where revoked_at is set, every token that carries this sid is dead.';
 CREATE INDEX sessions_expires_at_idx ON revoke.sessions (expires_at);
+CREATE INDEX sessions_xid_idx ON revoke.sessions (xid) WHERE revoked_at IS NOT NULL;
 
 -- +goose StatementBegin
 CREATE FUNCTION revoke.row_key(kind text, issuer text, id text) RETURNS uuid

@@ -1,0 +1,312 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/pgrevoke/revoke"
+)
+
+// The pauses of Run.
+const (
+	minBackoff      = 20 * time.Millisecond // after an error, doubled with each further one
+	maxBackoff      = time.Second
+	announceEvery   = 10 * time.Millisecond // at most so often others are told
+	announceTimeout = time.Second
+	stallTimeout    = 10 * time.Second // without a row, after which a load is given up
+)
+
+// Run keeps the memory up to date until ctx ends; then it returns nil. It opens a connection of its own, loads everything, and
+// polls for what has changed. After an error it begins again, and meanwhile checks ask Postgres. It must run once.
+func (m *Mirror) Run(ctx context.Context) error {
+	var group sync.WaitGroup
+	defer group.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	group.Go(func() { m.announceLoop(ctx) })
+
+	backoff := minBackoff
+	wholeOnly := false
+	for ctx.Err() == nil {
+		polled, err := m.follow(ctx, wholeOnly)
+		if ctx.Err() != nil {
+			break
+		}
+		wholeOnly = wholeOnly || errors.Is(err, errPooled)
+		if polled {
+			backoff = minBackoff
+		}
+		m.mu.Lock()
+		m.last = err
+		m.mu.Unlock()
+		m.report(fmt.Errorf("mirror: %w", err))
+		pause(ctx, backoff/2+rand.N(backoff))
+		backoff = min(2*backoff, maxBackoff)
+	}
+	m.mark.Store(nil)
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// follow opens a session, loads, and polls until something fails. It reports whether anything was applied.
+func (m *Mirror) follow(ctx context.Context, wholeOnly bool) (polled bool, err error) {
+	opening, cancel := context.WithTimeout(ctx, max(m.bound, announceTimeout))
+	defer cancel()
+	s, err := m.connect(opening)
+	if err != nil {
+		return false, err
+	}
+	defer s.close()
+	var source feed = wholeFeed{s}
+	if !wholeOnly {
+		if source, err = s.probe(opening); err != nil {
+			return false, err
+		}
+	}
+	m.exact.Store(!source.whole())
+	if err := m.load(ctx, source.load); err != nil {
+		return false, err
+	}
+	for {
+		m.rest(ctx, s)
+		if ctx.Err() != nil {
+			return true, ctx.Err()
+		}
+		if source.whole() {
+			err = m.load(ctx, source.poll)
+		} else {
+			err = m.poll(ctx, source)
+		}
+		if err != nil {
+			return true, err
+		}
+	}
+}
+
+// rest waits for the next poll: for the interval, for a notification, or for wake.
+func (m *Mirror) rest(ctx context.Context, s *session) {
+	ctx, cancel := context.WithTimeout(ctx, m.interval)
+	defer cancel()
+	m.mu.Lock()
+	skip := m.pending
+	m.pending = false
+	if !skip {
+		m.interrupt = cancel
+	}
+	m.mu.Unlock()
+	if skip {
+		return
+	}
+	_, _ = s.conn.WaitForNotification(ctx) // if it fails for another reason than time, so does the poll
+	m.mu.Lock()
+	m.interrupt = nil
+	m.pending = false
+	m.mu.Unlock()
+}
+
+// begin counts a poll, and returns the moment before it is sent.
+func (m *Mirror) begin() (number uint64, at instant) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.began++
+	return m.began, m.clock()
+}
+
+// errTooMany says that the memory would be larger than it may be.
+var errTooMany = errors.New("there are more live revocations than WithMaxEntries allows; Postgres is asked")
+
+// load reads everything into a new table and puts that in place of the old one.
+func (m *Mirror) load(ctx context.Context, read func(context.Context, func(row)) (time.Time, error)) error {
+	number, at := m.begin()
+	fresh := newTable(m.table.Load().used)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stall := time.AfterFunc(stallTimeout, cancel)
+	defer stall.Stop()
+	rows, tooMany := 0, false
+	clock, err := read(ctx, func(r row) {
+		if tooMany {
+			return
+		}
+		if rows++; rows%4096 == 0 {
+			stall.Reset(stallTimeout)
+		}
+		fresh = add(fresh, m.entryOf(r))
+		if fresh.used > m.maxEntries {
+			tooMany = true
+			cancel() // the rest need not be sent
+		}
+	})
+	if tooMany {
+		return errTooMany
+	}
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, l := range m.recent {
+		if l.began >= number { // the snapshot may be older than these
+			fresh = add(fresh, l.entry)
+		}
+	}
+	m.raiseCutoff(clock)
+	m.table.Store(fresh)
+	m.loads.Add(1)
+	m.publish(number, at, clock)
+	return nil
+}
+
+// poll applies what has changed.
+func (m *Mirror) poll(ctx context.Context, source feed) error {
+	number, at := m.begin()
+	ctx, cancel := context.WithTimeout(ctx, max(m.bound, announceTimeout))
+	defer cancel()
+	clock, err := source.poll(ctx, func(r row) {
+		e := m.entryOf(r)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.put(e)
+	})
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.polls.Add(1)
+	if m.table.Load().used > m.maxEntries {
+		m.compact(clock)
+		if m.table.Load().used > m.maxEntries {
+			return errTooMany
+		}
+	}
+	m.publish(number, at, clock)
+	return nil
+}
+
+// publish makes the memory answer as of the moment before the read was sent. Every row of the read has been applied.
+func (m *Mirror) publish(number uint64, at instant, clock time.Time) {
+	m.mark.Store(&mark{at: at, offset: clock.Sub(time.Unix(0, at.wall))})
+	m.clockRead = clock
+	kept := m.recent[:0]
+	for _, l := range m.recent {
+		if l.began >= number { // added when this read was on its way, and perhaps not in it
+			kept = append(kept, l)
+		}
+	}
+	clear(m.recent[len(kept):])
+	m.recent = kept
+	m.applied = number
+	m.last = nil
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// entryOf makes an entry of a row.
+func (m *Mirror) entryOf(r row) entry {
+	issuer := maphash.Bytes(m.hash.seed, r.issuer)
+	e := entry{value: r.at, epoch: r.kind == rowUser || r.kind == rowIssuer}
+	switch r.kind {
+	case rowToken:
+		e.fingerprint = fingerprint(kindToken, issuer, maphash.Bytes(m.hash.seed, r.id))
+	case rowSession:
+		e.fingerprint = fingerprint(kindSession, issuer, maphash.Bytes(m.hash.seed, r.id))
+	case rowUser:
+		e.fingerprint = fingerprint(kindUser, issuer, maphash.Bytes(m.hash.seed, r.id))
+	default:
+		e.fingerprint = issuerEpoch(issuer)
+	}
+	return e
+}
+
+// add puts an entry into a table, or into a larger one that it returns, and which nobody reads yet.
+func add(t *table, e entry) *table {
+	if t.full() {
+		larger := newTable(2 * t.used)
+		for old := range t.all {
+			larger.put(old)
+		}
+		t = larger
+	}
+	t.put(e)
+	return t
+}
+
+// put adds an entry to the table that is read. The lock is held.
+func (m *Mirror) put(e entry) {
+	if m.table.Load().full() {
+		m.compact(m.clockRead)
+	}
+	m.table.Load().put(e)
+}
+
+// compact puts a table without what has expired in place of the old one. The lock is held.
+func (m *Mirror) compact(now time.Time) {
+	limit := m.raiseCutoff(now)
+	live := 0
+	for e := range m.table.Load().all {
+		if e.expiry() >= limit {
+			live++
+		}
+	}
+	smaller := newTable(live + live/4)
+	for e := range m.table.Load().all {
+		if e.expiry() >= limit {
+			smaller.put(e)
+		}
+	}
+	m.table.Store(smaller)
+}
+
+// raiseCutoff notes up to when entries may be missing, before they are. It never goes back, also where the clock does: a token
+// whose entry was dropped when the clock ran ahead must not come back to life. The lock is held.
+func (m *Mirror) raiseCutoff(now time.Time) (limit int64) {
+	limit = now.Add(-revoke.RetentionMargin).UnixMicro()
+	if limit > m.cutoff.Load() {
+		m.cutoff.Store(limit)
+	}
+	return limit
+}
+
+// enforce makes this process refuse at once what was revoked through it.
+func (m *Mirror) enforce(entries ...entry) {
+	m.mu.Lock()
+	for _, e := range entries {
+		m.put(e)
+		m.recent = append(m.recent, local{entry: e, began: m.began})
+	}
+	m.mu.Unlock()
+	select {
+	case m.announce <- struct{}{}:
+	default: // somebody is about to
+	}
+}
+
+// announceLoop tells other mirrors that something was revoked here, after its commit and for many at once: in the
+// transaction that revokes, a notification would take a lock that every commit of the server waits for.
+func (m *Mirror) announceLoop(ctx context.Context) {
+	for {
+		select {
+		case <-m.announce:
+		case <-ctx.Done():
+			return
+		}
+		send, cancel := context.WithTimeout(ctx, announceTimeout)
+		_, _ = m.store.Pool().Exec(send, "SELECT pg_notify($1::text, '')", channel) // without it others poll a little later
+		cancel()
+		pause(ctx, announceEvery)
+	}
+}
