@@ -1,0 +1,419 @@
+package mirror_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/pgserver"
+	"github.com/pgrevoke/revoke/mirror"
+)
+
+func mustExec(tb testing.TB, pool *pgxpool.Pool, sql string, args ...any) {
+	tb.Helper()
+	_, err := pool.Exec(tb.Context(), sql, args...)
+	must(tb, err)
+}
+
+// backends ends the mirrors' own sessions, and returns how many there were.
+func backends(tb testing.TB, pool *pgxpool.Pool) (n int) {
+	tb.Helper()
+	must(tb, pool.QueryRow(tb.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+		WHERE datname = current_database() AND query LIKE '%pg_current_snapshot()%' AND pid <> pg_backend_pid()`).Scan(&n))
+	return n
+}
+
+// TestLateCommit commits a transaction whose number is lower than that of one which the mirror has seen already. A greatest
+// number, or a time, as the watermark would pass it over.
+func TestLateCommit(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	address := pgserver.Database(t)
+	store := newStore(t, address)
+	m := run(t, newStore(t, address))
+	late, early := newToken(), newToken()
+	tx, err := store.Pool().Begin(ctx)
+	must(t, err)
+	must(t, store.WithTx(tx).RevokeToken(ctx, late))
+	must(t, m.Sync(ctx))
+	must(t, store.RevokeToken(ctx, early))
+	for range 3 {
+		must(t, m.Sync(ctx))
+		refuses(t, m, early)
+		must(t, m.Check(ctx, late))
+	}
+	must(t, tx.Commit(ctx))
+	must(t, m.Sync(ctx))
+	refuses(t, m, late)
+}
+
+// TestSavepointsAndRollbacks writes in a subtransaction, which has a number of its own, and takes one back.
+func TestSavepointsAndRollbacks(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	address := pgserver.Database(t)
+	store := newStore(t, address)
+	m := run(t, newStore(t, address))
+	kept, undone, rolledBack := newToken(), newToken(), newToken()
+	must(t, pgx.BeginFunc(ctx, store.Pool(), func(tx pgx.Tx) error {
+		must(t, pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { return store.WithTx(tx).RevokeToken(ctx, kept) }))
+		_ = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
+			must(t, store.WithTx(tx).RevokeToken(ctx, undone))
+			return errors.New("back to the savepoint")
+		})
+		must(t, m.Sync(ctx)) // sees neither
+		return nil
+	}))
+	_ = pgx.BeginFunc(ctx, store.Pool(), func(tx pgx.Tx) error {
+		must(t, store.WithTx(tx).RevokeToken(ctx, rolledBack))
+		return errors.New("back to the beginning")
+	})
+	must(t, m.Sync(ctx))
+	refuses(t, m, kept)
+	must(t, m.Check(ctx, undone))
+	must(t, m.Check(ctx, rolledBack))
+}
+
+// TestRowsWithOldNumbers brings rows in as a restore and a replication worker do, with the number of another server's
+// transaction in them.
+func TestRowsWithOldNumbers(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	address := pgserver.Database(t)
+	store := newStore(t, address)
+	m := run(t, newStore(t, address))
+	for _, set := range []string{"SELECT 1", "SET LOCAL session_replication_role = replica"} {
+		token := newToken()
+		must(t, pgx.BeginFunc(ctx, store.Pool(), func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, set); err != nil {
+				return err
+			}
+			var key string
+			err := tx.QueryRow(ctx, "SELECT revoke.row_key('token', $1, $2)::text", token.Issuer, token.ID).Scan(&key)
+			if err != nil {
+				return err
+			}
+			text := strings.Join([]string{key, "2037-01-01", "2030-01-01", "7", token.Issuer, token.ID}, "\t") + "\n"
+			_, err = tx.Conn().PgConn().CopyFrom(ctx, strings.NewReader(text),
+				"COPY revoke.revoked_tokens (key, expires_at, revoked_at, xid, issuer, jti) FROM STDIN")
+			return err
+		}))
+		must(t, m.Sync(ctx))
+		refuses(t, m, token)
+	}
+}
+
+// TestNewSessionLoads ends the mirror's session: the next one begins with a full load, since transactions may have been
+// numbered anew, and meanwhile Postgres is asked.
+func TestNewSessionLoads(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	address := pgserver.Database(t)
+	store := newStore(t, address)
+	m := run(t, newStore(t, address))
+	for i := range uint64(3) {
+		if loads := m.Stats().Loads; loads != i+1 {
+			t.Fatalf("%d loads, want %d", loads, i+1)
+		}
+		token := newToken()
+		eventually(t, "the session is ended", func() bool { return backends(t, store.Pool()) == 1 })
+		must(t, store.RevokeToken(ctx, token))
+		eventually(t, "a new session has loaded", func() bool { return m.Stats().Loads == i+2 })
+		must(t, m.Sync(ctx))
+		refuses(t, m, token)
+	}
+}
+
+// TestOnStandby follows a standby, which shows an old state: it never answers from memory.
+func TestOnStandby(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	server, err := pgserver.Open(ctx)
+	must(t, err)
+	t.Cleanup(func() { must(t, server.Close()) })
+	address, err := server.CreateDatabase(ctx)
+	must(t, err)
+	standby, err := server.Standby(ctx)
+	if errors.Is(err, pgserver.ErrNoStandby) {
+		t.Skip(err) // only where REVOKE_DATABASE_URL names a server, whose standbys are not ours to start
+	}
+	must(t, err)
+	t.Cleanup(func() { must(t, standby.Close()) })
+	config, err := pgx.ParseConfig(address)
+	must(t, err)
+	pool := pgserver.Pool(t, standby.URL(), func(c *pgxpool.Config) { c.ConnConfig.Database = config.Database })
+	store, err := revoke.NewPostgres(pool)
+	must(t, err)
+	var reported atomic.Pointer[error]
+	m, err := mirror.New(store, mirror.WithReport(func(err error) { reported.Store(&err) }))
+	must(t, err)
+	start(t, m)
+	eventually(t, "the standby is noticed", func() bool {
+		err := reported.Load()
+		return err != nil && strings.Contains((*err).Error(), "standby")
+	})
+	if err := m.Check(ctx, newToken()); !errors.Is(err, revoke.ErrUnavailable) {
+		t.Errorf("Check = %v", err)
+	}
+	if err := m.Health(ctx); err == nil || !strings.Contains(err.Error(), "standby") {
+		t.Errorf("Health = %v", err)
+	}
+}
+
+// TestWithoutNotifications revokes by a store that tells nobody, and beside it floods the channel with garbage.
+func TestWithoutNotifications(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	address := pgserver.Database(t)
+	store := newStore(t, address)
+	const bound = 200 * time.Millisecond
+	m := run(t, newStore(t, address), mirror.WithBound(bound))
+	for i := range 5 {
+		token := newToken()
+		must(t, store.RevokeToken(ctx, token))
+		committed := time.Now()
+		if i%2 == 1 {
+			mustExec(t, store.Pool(), "SELECT pg_notify('revoke', repeat('x', 1000)) FROM generate_series(1, 50)")
+		}
+		for {
+			began := time.Now()
+			err := m.Check(ctx, token)
+			if err == nil && began.Sub(committed) > bound {
+				t.Fatalf("accepted %v after its revocation", began.Sub(committed))
+			}
+			if err != nil {
+				break
+			}
+		}
+	}
+}
+
+// TestTooMany revokes more than fit: every answer is right, and comes from Postgres.
+func TestTooMany(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	address := pgserver.Database(t)
+	store := newStore(t, address)
+	m := run(t, newStore(t, address), mirror.WithMaxEntries(10), mirror.WithBound(100*time.Millisecond))
+	var tokens []revoke.Token
+	for range 20 {
+		tokens = append(tokens, newToken())
+	}
+	must(t, store.RevokeTokens(ctx, tokens))
+	eventually(t, "it says so", func() bool {
+		err := m.Health(ctx)
+		return err != nil && strings.Contains(err.Error(), "WithMaxEntries")
+	})
+	before := m.Stats().Fallbacks
+	for _, token := range tokens {
+		if err := m.Check(ctx, token); !errors.Is(err, revoke.ErrRevoked) {
+			t.Errorf("Check = %v", err)
+		}
+	}
+	must(t, m.Check(ctx, newToken()))
+	if n := m.Stats().Fallbacks - before; n != 21 {
+		t.Errorf("%d of 21 checks asked Postgres", n)
+	}
+}
+
+// silentConn swallows what is sent once it is told to.
+type silentConn struct {
+	net.Conn
+	silent *atomic.Bool
+}
+
+func (c silentConn) Write(b []byte) (int, error) {
+	if c.silent.Load() {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+// TestSilentDeath lets the mirror's own connection go silent, so that neither polls nor notifications come: within the bound
+// Postgres is asked, and a new connection takes over.
+func TestSilentDeath(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	address := pgserver.Database(t)
+	store := newStore(t, address)
+	var silent, wrap atomic.Bool
+	pool := pgserver.Pool(t, address, func(c *pgxpool.Config) {
+		dial := c.ConnConfig.DialFunc
+		c.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dial(ctx, network, address)
+			if err == nil && wrap.Load() {
+				conn = silentConn{conn, &silent}
+			}
+			return conn, err
+		}
+	})
+	must(t, pool.Ping(ctx)) // a connection for checks, which stays sound
+	wrap.Store(true)
+	const bound = 200 * time.Millisecond
+	followed, err := revoke.NewPostgres(pool)
+	must(t, err)
+	m := run(t, followed, mirror.WithBound(bound))
+	wrap.Store(false)
+	silent.Store(true)
+	token := newToken()
+	must(t, store.RevokeToken(ctx, token))
+	committed := time.Now()
+	eventually(t, "Postgres is asked", func() bool {
+		began := time.Now()
+		err := m.Check(ctx, token)
+		if err == nil && began.Sub(committed) > bound {
+			t.Fatalf("accepted %v after its revocation", began.Sub(committed))
+		}
+		return err != nil
+	})
+	eventually(t, "a new session has loaded", func() bool { return m.Stats().Loads == 2 && m.Health(ctx) == nil })
+	refuses(t, m, token)
+}
+
+// TestRevokeDuringLoad revokes from here and from elsewhere while many rows are being loaded.
+func TestRevokeDuringLoad(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	address := pgserver.Database(t)
+	store := newStore(t, address)
+	mustExec(t, store.Pool(), `INSERT INTO revoke.revoked_tokens (key, expires_at, revoked_at, issuer, jti)
+		SELECT gen_random_uuid(), now() + interval '1 hour', now(), 'i', i::text FROM generate_series(1, 300000) AS i`)
+	followed := newStore(t, address)
+	m, err := mirror.New(followed)
+	must(t, err)
+	start(t, m)
+	own := m.Store()
+	var tokens []revoke.Token
+	for m.Stats().Loads == 0 {
+		token, other := newToken(), newToken()
+		must(t, own.RevokeToken(ctx, token))
+		if err := own.Check(ctx, token); !errors.Is(err, revoke.ErrRevoked) {
+			t.Fatalf("own revocation: Check = %v", err)
+		}
+		must(t, store.RevokeToken(ctx, other))
+		tokens = append(tokens, token, other)
+	}
+	must(t, m.Sync(ctx))
+	for _, token := range tokens {
+		refuses(t, m, token)
+	}
+	t.Logf("%d revocations during the load", len(tokens))
+}
+
+// TestStress has writers of every kind work against several mirrors, whose sessions are ended all the time. No check that
+// begins later than the bound after a commit accepts, and none after a write through the same process.
+func TestStress(t *testing.T) {
+	t.Parallel()
+	const bound = 300 * time.Millisecond
+	address := pgserver.Database(t)
+	outside := newStore(t, address)
+	mirrors := make([]*mirror.Mirror, 3)
+	for i := range mirrors {
+		mirrors[i] = run(t, newStore(t, address), mirror.WithBound(bound))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	type event struct {
+		token revoke.Token
+		at    time.Time
+	}
+	events := make(chan event, 100_000)
+	var checks, own atomic.Int64
+	var group sync.WaitGroup
+	write := func(r revoke.Revoker, kind int, token revoke.Token) error {
+		switch kind % 4 {
+		case 0:
+			return r.RevokeToken(ctx, token)
+		case 1:
+			return r.RevokeSession(ctx, sessionOf(token))
+		case 2:
+			_, err := r.RevokeUser(ctx, userOf(token))
+			return err
+		default:
+			return r.Redeem(ctx, token)
+		}
+	}
+	for i := range 4 {
+		group.Go(func() {
+			for kind := 0; ctx.Err() == nil; kind++ {
+				token := newToken()
+				var err error
+				switch {
+				case i < 3: // through a mirror
+					if err = write(mirrors[i].Store(), kind, token); err != nil {
+						break
+					}
+					own.Add(1)
+					if err := mirrors[i].Check(t.Context(), token); err == nil {
+						t.Error("a revocation of the same process is not enforced")
+					}
+				case kind%2 == 0:
+					err = write(outside, kind/2, token)
+				default: // in a transaction that stays open for a while
+					err = pgx.BeginFunc(ctx, outside.Pool(), func(tx pgx.Tx) error {
+						if err := write(outside.WithTx(tx), kind/2, token); err != nil {
+							return err
+						}
+						select {
+						case <-time.After(time.Duration(kind%40) * time.Millisecond):
+						case <-ctx.Done():
+						}
+						return nil
+					})
+				}
+				if err == nil {
+					events <- event{token, time.Now()}
+				}
+			}
+		})
+	}
+	group.Go(func() { // ends sessions
+		tick := time.NewTicker(700 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				if ctx.Err() == nil {
+					backends(t, outside.Pool())
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	done := make(chan struct{})
+	go func() { group.Wait(); close(events); close(done) }()
+	for e := range events {
+		timer := time.NewTimer(time.Until(e.at.Add(bound + time.Millisecond)))
+		<-timer.C
+		for i, m := range mirrors {
+			checks.Add(1)
+			if err := m.Check(t.Context(), e.token); err == nil {
+				t.Errorf("mirror %d accepts %v after the commit", i, time.Since(e.at))
+			}
+			if err := m.Check(t.Context(), newToken()); err != nil {
+				t.Errorf("mirror %d refuses a good token: %v", i, err)
+			}
+		}
+	}
+	<-done
+	var fallbacks, loads uint64
+	for _, m := range mirrors {
+		fallbacks += m.Stats().Fallbacks
+		loads += m.Stats().Loads
+	}
+	total := 2*checks.Load() + own.Load()
+	t.Logf("%d revocations, %d checks, %.2f %% of them by Postgres, %d loads", checks.Load()/3, total, 100*float64(fallbacks)/float64(total), loads)
+	if checks.Load() < 1000 || loads < 6 {
+		t.Errorf("%d checks and %d loads prove little", checks.Load(), loads)
+	}
+}
