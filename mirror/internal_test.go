@@ -119,9 +119,8 @@ func TestReloadKeepsOwnRevocations(t *testing.T) {
 	t.Parallel()
 	m, _ := newMirror(t)
 	must(t, m.load(t.Context(), nothing.load))
-	writer := m.Store().(store).writer
 	must(t, m.load(t.Context(), func(context.Context, func(row)) (time.Time, error) {
-		m.enforce(writer.tokenEntry(tokenOf("own")))
+		m.enforce(writer{hash: m.hash}.tokenEntry(tokenOf("own")))
 		return time.Now(), nil
 	}))
 	if err := m.Check(t.Context(), tokenOf("own")); !errors.Is(err, revoke.ErrRevoked) {

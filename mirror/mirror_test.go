@@ -45,13 +45,13 @@ func sessionOf(token revoke.Token) revoke.Session {
 // eventually waits for a condition.
 func eventually(tb testing.TB, what string, condition func() bool) {
 	tb.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(15 * time.Second)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for !condition() {
 		select {
 		case <-deadline:
-			tb.Fatalf("not within 30 s: %s", what)
+			tb.Fatalf("not within 15 s: %s", what)
 		case <-tick.C:
 		}
 	}
@@ -76,21 +76,15 @@ func run(tb testing.TB, store *revoke.Postgres, opts ...mirror.Option) *mirror.M
 	return m
 }
 
-func start(tb testing.TB, m *mirror.Mirror) (stop func()) {
+func start(tb testing.TB, m *mirror.Mirror) {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- m.Run(ctx) }()
-	stopped := false
-	stop = func() {
-		if !stopped {
-			stopped = true
-			cancel()
-			must(tb, <-ended)
-		}
-	}
-	tb.Cleanup(stop)
-	return stop
+	tb.Cleanup(func() {
+		cancel()
+		must(tb, <-ended)
+	})
 }
 
 // refuses expects the mirror to refuse, from memory.
