@@ -128,7 +128,8 @@ func startBinaries(ctx context.Context, bin string, arguments ...string) (_ *Ser
 	}
 	dir = strings.TrimSuffix(dir, "\n")
 
-	query := url.Values{"host": {dir}, "user": {"postgres"}}
+	// With the port, because PGPORT may be set for another server.
+	query := url.Values{"host": {dir}, "port": {"5432"}, "user": {"postgres"}}
 	server := &Server{
 		Source: bin,
 		url:    "postgres:///postgres?" + query.Encode(),

@@ -14,6 +14,12 @@ server=$$ # stays the postmaster's through exec, and is its process group
 (
 	trap '' HUP INT QUIT TERM
 	read -r _ <&3 || :
+	# The server of initdb, if it is killed, leaves its shared memory for ever. So initdb is let finish.
+	tries=0
+	while kill -0 "$server" 2>/dev/null && [ ! -e "$dir/initialized" ] && [ "$tries" -lt 600 ]; do
+		tries=$((tries + 1))
+		sleep 0.05
+	done
 	kill -QUIT "-$server" 2>/dev/null || :
 	tries=0
 	# Bounded, because an orphan that nobody reaps looks alive for ever.
@@ -32,10 +38,13 @@ server=$$ # stays the postmaster's through exec, and is its process group
 echo "$dir" >&4
 exec 3<&- 4>&- >"$dir/log" 2>&1
 
+failed=
 case $role in
-primary) "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C --no-sync --no-instructions ;;
-standby) "$bin/pg_basebackup" -D "$dir/data" -h "$primary" -U postgres -R --checkpoint=fast --no-sync ;;
+primary) "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C --no-sync --no-instructions || failed=1 ;;
+standby) "$bin/pg_basebackup" -D "$dir/data" -h "$primary" -p 5432 -U postgres -R --checkpoint=fast --no-sync || failed=1 ;;
 esac
+: >"$dir/initialized"
+[ -z "$failed" ] || exit 1
 
 # Only a Unix socket, in a directory that nobody else can enter: no port to race for, and trust is safe.
-exec "$bin/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= -c fsync=off -c max_connections=200
+exec "$bin/postgres" -D "$dir/data" -k "$dir" -p 5432 -c listen_addresses= -c fsync=off -c max_connections=200

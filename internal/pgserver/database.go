@@ -18,8 +18,13 @@ import (
 // databasePrefix begins the name of every database that this package creates and drops.
 const databasePrefix = "revoke_test_"
 
+// urlTimeout bounds the first answer of a server that the environment names, which may accept and say nothing.
+const urlTimeout = 30 * time.Second
+
 // openURL takes the server that the environment names.
 func openURL(ctx context.Context, address string) (*Server, error) {
+	ctx, cancel := context.WithTimeout(ctx, urlTimeout)
+	defer cancel()
 	if _, err := withDatabase(address, ""); err != nil {
 		return nil, err
 	}
@@ -63,7 +68,7 @@ func (s *Server) DropDatabase(ctx context.Context, address string) error {
 		return fmt.Errorf("pgserver: database %q was not created here", config.Database)
 	}
 	return s.admin(ctx, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+config.Database+" WITH (FORCE)")
+		_, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{config.Database}.Sanitize()+" WITH (FORCE)")
 		return err
 	})
 }

@@ -16,6 +16,8 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 )
 
@@ -103,5 +105,11 @@ func withDatabase(address, name string) (string, error) {
 		return "", fmt.Errorf("pgserver: %s is not a URL of the form postgres://user@host/database", urlVariable)
 	}
 	u.Path = "/" + name
+	// The query may name a database too, and would win.
+	u.RawQuery = strings.Join(slices.DeleteFunc(strings.Split(u.RawQuery, "&"), func(parameter string) bool {
+		key, _, _ := strings.Cut(parameter, "=")
+		key, err := url.QueryUnescape(key)
+		return err == nil && (key == "dbname" || key == "database")
+	}), "&")
 	return u.String(), nil
 }

@@ -1,0 +1,152 @@
+//go:build linux
+
+package pgserver_test
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// However a process ends, nothing is left of its server and of the standby, which both have a client that is at work.
+func TestNothingIsLeft(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		mode   string
+		signal syscall.Signal
+		group  bool // signal all that the shell started
+	}{
+		"Close":                 {mode: "close"},
+		"os.Exit":               {mode: "exit"}, // as the timeout of go test ends a process
+		"panic":                 {mode: "panic"},
+		"SIGKILL":               {mode: "wait", signal: syscall.SIGKILL},
+		"SIGTERM":               {mode: "wait", signal: syscall.SIGTERM},
+		"SIGINT":                {mode: "wait", signal: syscall.SIGINT},
+		"SIGINT from the shell": {mode: "wait", signal: syscall.SIGINT, group: true},
+		"SIGHUP from the shell": {mode: "wait", signal: syscall.SIGHUP, group: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, test.mode)
+			urls := p.urls(t)
+			if test.mode == "wait" {
+				for _, address := range urls {
+					dir, pid := directory(t, address), strconv.Itoa(postmaster(t, address))
+					if _, err := os.Stat("/proc/" + pid); err != nil {
+						t.Fatal(err)
+					}
+					if _, err := os.Stat(dir); err != nil {
+						t.Fatal(err)
+					}
+				}
+				// Both watchdogs, both postmasters and what they started: what is looked for afterwards is seen now.
+				if n := len(processesOf(t, p.mark)); n < 8 {
+					t.Errorf("%d processes have the mark", n)
+				}
+				if n := len(filesOf(t, p.mark)); n != 2 {
+					t.Errorf("%d directories have the mark", n)
+				}
+				target := p.Process.Pid
+				if test.group {
+					target = -target
+				}
+				if err := syscall.Kill(target, test.signal); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p.end(t)
+			p.wantNothingLeft(t)
+		})
+	}
+}
+
+// A process may be killed before it knows where its server's files are.
+func TestNothingIsLeftOfAStart(t *testing.T) {
+	t.Parallel()
+	// How long a start takes here and now decides which moments are in it.
+	p := start(t, "close")
+	if got := p.line(t); got != "starting" {
+		t.Fatalf("the process said %q", got)
+	}
+	began := time.Now()
+	p.line(t)
+	duration := time.Since(began)
+	p.end(t)
+	p.wantNothingLeft(t)
+
+	const kills = 20
+	early := 0
+	var killed []*process
+	for i := range kills {
+		p := start(t, "wait")
+		if got := p.line(t); got != "starting" {
+			t.Fatalf("the process said %q", got)
+		}
+		// One in each twentieth of the start, so that every phase of it is met.
+		<-time.After(duration*time.Duration(i)/kills + rand.N(duration/kills))
+		if err := p.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if line, _ := p.lines.ReadString('\n'); line == "" {
+			early++
+		}
+		p.end(t)
+		killed = append(killed, p)
+	}
+	for _, p := range killed {
+		p.wantNothingLeft(t)
+	}
+	if early < kills/4 {
+		t.Errorf("%d of %d processes were killed before their servers had started", early, kills)
+	}
+	t.Logf("a start takes %v; %d of %d were killed in it", duration, early, kills)
+}
+
+// A package whose tests use Main, Shared and Database cleans up, and so does one whose tests run out of time.
+func TestNothingIsLeftOfTests(t *testing.T) {
+	t.Parallel()
+	p := start(t, "", "-test.run=^TestDatabaseIsTheTestsAlone$")
+	p.end(t)
+	if !p.ProcessState.Success() {
+		t.Errorf("the tests ended with %v", p.ProcessState)
+	}
+	p.wantNothingLeft(t)
+
+	p = start(t, "", "-test.run=^TestDatabaseIsTheTestsAlone$", "-test.count=1000000", "-test.timeout=3s")
+	p.end(t)
+	if p.ProcessState.Success() {
+		t.Error("the tests did not run out of time")
+	}
+	p.wantNothingLeft(t)
+}
+
+// Each process has a server of its own, and the end of one is not the end of the other.
+func TestTwoProcesses(t *testing.T) {
+	t.Parallel()
+	first, second := start(t, "wait"), start(t, "wait")
+	one, other := first.urls(t)[0], second.urls(t)[0]
+	if directory(t, one) == directory(t, other) {
+		t.Fatalf("both are at %s", one)
+	}
+	execute(t, one, "CREATE DATABASE only_here")
+	execute(t, other, "CREATE TABLE kept AS SELECT 42 AS value")
+	if query[bool](t, other, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = 'only_here')") {
+		t.Error("a database of one is in the other")
+	}
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	first.end(t)
+	first.wantNothingLeft(t)
+	if got := query[int](t, other, "SELECT value FROM kept"); got != 42 {
+		t.Errorf("after the end of the other process: %d", got)
+	}
+	if err := second.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	second.end(t)
+	second.wantNothingLeft(t)
+}
