@@ -83,6 +83,37 @@ func TestSavepointsAndRollbacks(t *testing.T) {
 	must(t, m.Check(ctx, rolledBack))
 }
 
+// TestPreparedTransaction commits one that was prepared, in another session, long after newer ones.
+func TestPreparedTransaction(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	address := pgserver.Database(t)
+	store := newStore(t, address)
+	var allowed bool
+	must(t, store.Pool().QueryRow(ctx, "SELECT current_setting('max_prepared_transactions')::int > 0").Scan(&allowed))
+	if !allowed {
+		t.Skip("the server of REVOKE_DATABASE_URL allows no prepared transactions")
+	}
+	m := run(t, newStore(t, address))
+	token, later := newToken(), newToken()
+	conn, err := store.Pool().Acquire(ctx)
+	must(t, err)
+	name := "'" + token.ID + "'"
+	tx, err := conn.Begin(ctx)
+	must(t, err)
+	must(t, store.WithTx(tx).RevokeToken(ctx, token))
+	_, err = tx.Exec(ctx, "PREPARE TRANSACTION "+name)
+	must(t, err)
+	conn.Release()
+	must(t, store.RevokeToken(ctx, later))
+	must(t, m.Sync(ctx))
+	refuses(t, m, later)
+	must(t, m.Check(ctx, token))
+	mustExec(t, store.Pool(), "COMMIT PREPARED "+name)
+	must(t, m.Sync(ctx))
+	refuses(t, m, token)
+}
+
 // TestRowsWithOldNumbers brings rows in as a restore and a replication worker do, with the number of another server's
 // transaction in them.
 func TestRowsWithOldNumbers(t *testing.T) {

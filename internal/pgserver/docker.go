@@ -39,8 +39,8 @@ const (
 	primaryPort = "5432/tcp"
 	standbyPort = "5433/tcp"
 
-	// maxConnections must not be less on a standby than on its primary.
-	maxConnections = "200"
+	// These must not be less on a standby than on its primary.
+	maxConnections, maxPrepared = "200", "10"
 )
 
 // openDocker starts a container. Testcontainers' reaper removes it if we are killed; where that is switched off, the next
@@ -64,7 +64,8 @@ func openDocker(ctx context.Context) (*Server, error) {
 		postgres.BasicWaitStrategies(),
 		testcontainers.WithExposedPorts(standbyPort),
 		testcontainers.WithLabels(map[string]string{ownerLabel: owner()}),
-		testcontainers.WithCmd("postgres", "-c", "fsync=off", "-c", "max_connections="+maxConnections))
+		testcontainers.WithCmd("postgres", "-c", "fsync=off", "-c", "max_connections="+maxConnections,
+			"-c", "max_prepared_transactions="+maxPrepared))
 	remove := func() error {
 		return testcontainers.TerminateContainer(container, testcontainers.StopTimeout(time.Second))
 	}
@@ -97,7 +98,8 @@ func startDockerStandby(ctx context.Context, container *postgres.PostgresContain
 		return fmt.Errorf("the standby does not start: status %d: %s", status, text)
 	}
 	err := run(ctx, "PGPASSWORD="+password+" pg_basebackup -D "+data+" -U postgres -R --checkpoint=fast --no-sync && "+
-		"pg_ctl -D "+data+" -o '-p 5433 -c max_connections="+maxConnections+"' -l "+data+".log -w start")
+		"pg_ctl -D "+data+" -o '-p 5433 -c max_connections="+maxConnections+
+		" -c max_prepared_transactions="+maxPrepared+"' -l "+data+".log -w start")
 	if err != nil {
 		return nil, err
 	}
