@@ -131,7 +131,7 @@ var errTooMany = errors.New("there are more live revocations than WithMaxEntries
 // load reads everything into a new table and puts that in place of the old one.
 func (m *Mirror) load(ctx context.Context, read func(context.Context, func(row)) (time.Time, error)) error {
 	number, at := m.begin()
-	fresh := newTable(m.table.Load().used)
+	fresh := newTable(m.Stats().Entries)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stall := time.AfterFunc(stallTimeout, cancel)
