@@ -14,18 +14,21 @@ func TestReadmeCompiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	examples, err := os.ReadFile("example_test.go")
-	if err != nil {
-		t.Fatal(err)
+	var flat string
+	for _, file := range []string{"example_test.go", "mirror/example_test.go"} {
+		examples, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		flat += unindented(string(examples))
 	}
-	flat := unindented(string(examples))
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
 	if len(blocks) < 5 {
 		t.Errorf("the README has %d Go blocks", len(blocks))
 	}
 	for _, block := range blocks {
 		if !strings.Contains(flat, unindented(block[1])) {
-			t.Errorf("example_test.go has no such lines:\n%s", block[1])
+			t.Errorf("no example has such lines:\n%s", block[1])
 		}
 	}
 }
