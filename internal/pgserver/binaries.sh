@@ -48,4 +48,4 @@ esac
 
 # Only a Unix socket, in a directory that nobody else can enter: no port to race for, and trust is safe.
 exec "$bin/postgres" -D "$dir/data" -k "$dir" -p 5432 -c listen_addresses= -c fsync=off \
-	-c max_connections=200 -c max_prepared_transactions=10
+	-c max_connections=200 -c max_prepared_transactions=10 -c dynamic_shared_memory_type=mmap
