@@ -50,6 +50,9 @@ func checkID(name, id string) error {
 }
 
 func checkText(name, s string) error {
+	if len(s) <= MaxIDLength && isPlain(s) {
+		return nil
+	}
 	switch {
 	case len(s) > MaxIDLength:
 		return fmt.Errorf("%s is %d bytes long, at most %d are allowed", name, len(s), MaxIDLength)
@@ -59,6 +62,25 @@ func checkText(name, s string) error {
 		return fmt.Errorf("%s contains a NUL byte", name)
 	}
 	return nil
+}
+
+// isPlain reports whether a string is ASCII without NUL, as most identifiers are, eight bytes at a time.
+func isPlain(s string) bool {
+	const high, low = 0x8080808080808080, 0x0101010101010101
+	for len(s) >= 8 {
+		word := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		if (word|(word-low))&high != 0 { // a byte of 128 or more, or a zero, from which the subtraction borrows
+			return false
+		}
+		s = s[8:]
+	}
+	for i := range len(s) {
+		if s[i] == 0 || s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // ValidateRevocation reports whether the token can be revoked: by Issuer and ID, with an ExpiresAt that is zero or that

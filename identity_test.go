@@ -97,3 +97,19 @@ func TestScannerAgreesOnWhatIsJSON(t *testing.T) {
 		}
 	}
 }
+
+// TestPlainIsASCIIWithoutNUL compares the fast look at a string with a plain one, with every byte at every place.
+func TestPlainIsASCIIWithoutNUL(t *testing.T) {
+	t.Parallel()
+	for length := range 20 {
+		for at := range length {
+			for b := range 256 {
+				text := []byte(strings.Repeat("\x01", length))
+				text[at] = byte(b)
+				if got, want := isPlain(string(text)), b > 0 && b < 128; got != want {
+					t.Fatalf("%q is plain: %v", text, got)
+				}
+			}
+		}
+	}
+}
