@@ -57,18 +57,23 @@ func readPayload(data []byte, withEpochs bool) (payload, error) {
 
 // claimIndex says which of claimNames a member's name is, -1 for none. A name that only resembles one is an error,
 // because another reader of the same token would take it for that.
-func claimIndex(rawName []byte, withEpochs bool) (int, error) {
-	name, escaped, err := unquote(rawName)
+func claimIndex(quoted []byte, withEpochs bool) (int, error) {
+	raw := quoted[1 : len(quoted)-1]
+	for i, claim := range claimNames {
+		if string(raw) == claim && (withEpochs || claim != epochClaim) {
+			return i, nil
+		}
+	}
+	name, _, err := unquote(quoted)
 	if err != nil {
 		return -1, fmt.Errorf("the name of a claim: %w", err)
 	}
-	for i, claim := range claimNames {
+	plain := isPlain(name) // letters that fold to others may be of another length
+	for _, claim := range claimNames {
 		switch {
-		case claim == epochClaim && !withEpochs, !strings.EqualFold(name, claim):
-		case name != claim || escaped:
+		case plain && len(name) != len(claim), claim == epochClaim && !withEpochs:
+		case strings.EqualFold(name, claim):
 			return -1, fmt.Errorf("a claim is spelled unlike %q", claim)
-		default:
-			return i, nil
 		}
 	}
 	return -1, nil
