@@ -71,10 +71,22 @@ func TestBesideGolangMigrate(t *testing.T) {
 	if version, err := migrations.Version(t.Context(), pool); err != nil || version != migrations.Latest {
 		t.Errorf("revoke is at version %d, %v", version, err)
 	}
+	var rows int
+	must(t, pool.QueryRow(t.Context(), "SELECT count(*) FROM public.schema_migrations").Scan(&rows))
+	if rows != 1 { // golang-migrate keeps one, goose one for each version
+		t.Errorf("the app's table of versions has %d rows", rows)
+	}
 	works(t, pool)
 	must(t, app.Down())
+	works(t, pool)
+
+	// The other way round: what ours takes back is not the app's.
+	must(t, app.Up())
+	must(t, migrations.Down(t.Context(), pool))
+	if version, dirty, err := app.Version(); err != nil || version != 7 || dirty {
+		t.Errorf("after our Down the app is at version %d, dirty %v, %v", version, dirty, err)
+	}
 	closeMigrator(t, app)
-	works(t, pgserver.Pool(t, pool.Config().ConnString()))
 }
 
 // TestThroughGolangMigrate hands our SQL to the app's tool.
@@ -124,17 +136,57 @@ func TestThroughGoose(t *testing.T) {
 	works(t, pool)
 }
 
-// TestBesideGoose has the app register a Go migration, which is the app's to run.
+// TestBesideGoose has the app register a Go migration with goose, which is the app's to run.
 func TestBesideGoose(t *testing.T) {
+	ctx := t.Context()
 	pool := pgserver.Pool(t, pgserver.EmptyDatabase(t))
-	ran := 0
+	db := stdlib.OpenDBFromPool(pool)
+	t.Cleanup(func() { must(t, db.Close()) })
 	goose.AddNamedMigrationContext("00042_app.go",
-		func(context.Context, *sql.Tx) error { ran++; return nil },
-		func(context.Context, *sql.Tx) error { return nil })
+		func(ctx context.Context, tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, "CREATE TABLE app (id int)")
+			return err
+		},
+		func(ctx context.Context, tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, "DROP TABLE app")
+			return err
+		})
 	t.Cleanup(goose.ResetGlobalMigrations)
-	must(t, migrations.Up(t.Context(), pool))
-	if ran != 0 {
-		t.Error("the app's migration was run by ours")
+	goose.SetBaseFS(fstest.MapFS{})
+	t.Cleanup(func() { goose.SetBaseFS(nil) })
+	goose.SetLogger(goose.NopLogger())
+	must(t, goose.SetDialect("postgres"))
+
+	tables := func() string {
+		t.Helper()
+		var names string
+		must(t, pool.QueryRow(ctx, "SELECT coalesce(string_agg(tablename, ' ' ORDER BY tablename), '') "+
+			"FROM pg_tables WHERE schemaname = 'public'").Scan(&names))
+		return names
+	}
+	must(t, migrations.Up(ctx, pool))
+	if got := tables(); got != "" {
+		t.Errorf("our migrations made %q in public", got)
+	}
+	must(t, goose.UpContext(ctx, db, "."))
+	if got := tables(); got != "app goose_db_version" {
+		t.Errorf("with the app's migrations, public has %q", got)
+	}
+	must(t, migrations.Up(ctx, pool)) // again, now that the app's versions are there
+	if version, err := goose.GetDBVersionContext(ctx, db); err != nil || version != 42 {
+		t.Errorf("the app is at version %d, %v", version, err)
+	}
+	if version, err := migrations.Version(ctx, pool); err != nil || version != migrations.Latest {
+		t.Errorf("revoke is at version %d, %v", version, err)
 	}
 	works(t, pool)
+	must(t, goose.DownContext(ctx, db, "."))
+	works(t, pool)
+
+	// The other way round: what ours takes back is not the app's.
+	must(t, goose.UpContext(ctx, db, "."))
+	must(t, migrations.Down(ctx, pool))
+	if got := tables(); got != "app goose_db_version" {
+		t.Errorf("after our Down, public has %q", got)
+	}
 }

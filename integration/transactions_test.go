@@ -23,11 +23,14 @@ import (
 
 func TestMain(m *testing.M) { pgserver.Main(m) }
 
-// What a transaction must be, and is, in the libraries whose types say so. GORM's is below.
+// What a transaction must be, and is, in the libraries whose types say so. GORM's is the pool of its statement, also where
+// it prepares statements.
 var (
 	_ revoke.SQLTx = (*sql.Tx)(nil)
 	_ revoke.SQLTx = (*sqlx.Tx)(nil)
 	_ revoke.SQLTx = bun.Tx{}
+	_ revoke.SQLTx = gorm.ConnPool(nil)
+	_ revoke.SQLTx = (*gorm.PreparedStmtTX)(nil)
 )
 
 const issuer = "https://app.example"
