@@ -166,7 +166,7 @@ func (s *session) read(ctx context.Context, apply func(row), sql string, args ..
 	case strings.HasSuffix(whose, "true"):
 		return "", time.Time{}, errStandby
 	case whose != s.nonce+"false":
-		return "", time.Time{}, errPooled
+		return snapshot, at, errPooled // the rest is right, if that is all one wants to know
 	}
 	return snapshot, at, nil
 }

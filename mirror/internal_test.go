@@ -227,6 +227,11 @@ func TestAnotherSession(t *testing.T) {
 			t.Errorf("token %s was not read", id)
 		}
 	}
+	before := m.Stats().Fallbacks
+	must(t, m.Check(t.Context(), tokenOf("c")))
+	if err := m.Check(t.Context(), tokenOf("b")); !errors.Is(err, revoke.ErrRevoked) || m.Stats().Fallbacks != before {
+		t.Errorf("Check = %v, and %d checks asked Postgres", err, m.Stats().Fallbacks-before)
+	}
 }
 
 // TestTable compares the table with a map, while others read it.
