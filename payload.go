@@ -63,7 +63,7 @@ func claimIndex(quoted []byte, withEpochs bool) (int, error) {
 			return i, nil
 		}
 	}
-	name, _, err := unquote(quoted)
+	name, err := unquote(quoted)
 	if err != nil {
 		return -1, fmt.Errorf("the name of a claim: %w", err)
 	}
@@ -107,7 +107,7 @@ func readID(name string, value []byte) (string, error) {
 	if value[0] != '"' {
 		return "", fmt.Errorf("%q is no string: %w", name, jwt.ErrInvalidType)
 	}
-	id, _, err := unquote(value)
+	id, err := unquote(value)
 	if err == nil {
 		err = checkID(strconv.Quote(name), id)
 	} else {

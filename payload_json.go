@@ -225,20 +225,19 @@ func (s *jsonScanner) digits() bool {
 	return s.pos > start
 }
 
-// unquote returns what a JSON string stands for, and whether it is written with escapes. Unlike encoding/json it refuses
-// half a surrogate pair, which has no UTF-8.
-func unquote(quoted []byte) (text string, escaped bool, err error) {
+// unquote returns what a JSON string stands for. Unlike encoding/json it refuses half a surrogate pair, which has no UTF-8.
+func unquote(quoted []byte) (string, error) {
 	raw := string(quoted[1 : len(quoted)-1])
 	at := strings.IndexByte(raw, '\\')
 	if at < 0 {
-		return raw, false, nil
+		return raw, nil
 	}
 	var b strings.Builder
 	for ; at >= 0; at = strings.IndexByte(raw, '\\') {
 		b.WriteString(raw[:at])
 		raw = raw[at+1:]
 		if raw == "" {
-			return "", true, errJSON
+			return "", errJSON
 		}
 		c := raw[0]
 		raw = raw[1:]
@@ -247,7 +246,7 @@ func unquote(quoted []byte) (text string, escaped bool, err error) {
 			continue
 		}
 		if c != 'u' {
-			return "", true, errJSON
+			return "", errJSON
 		}
 		r, ok := hexRune(&raw)
 		if ok && utf16.IsSurrogate(r) {
@@ -261,12 +260,12 @@ func unquote(quoted []byte) (text string, escaped bool, err error) {
 			ok = ok && r != utf8.RuneError
 		}
 		if !ok {
-			return "", true, errors.New("a string has an escape that stands for no character")
+			return "", errors.New("a string has an escape that stands for no character")
 		}
 		b.WriteRune(r)
 	}
 	b.WriteString(raw)
-	return b.String(), true, nil
+	return b.String(), nil
 }
 
 // hexRune takes four hexadecimal digits off the front.
