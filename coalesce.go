@@ -173,17 +173,17 @@ func askMany(ctx context.Context, conn *pgxpool.Conn, sql string, batch []*waite
 	}
 	defer rows.Close()
 	var common answer
-	found := make([]pgtype.Timestamptz, len(keys[3]))
+	found := make([]pgtype.Int8, len(keys[3]))
 	for rows.Next() {
 		var kind int32
 		var place int64 // from 1; of the clock's row, whether this is a standby
-		var at pgtype.Timestamptz
+		var at pgtype.Int8
 		if err := rows.Scan(&kind, &place, &at); err != nil {
 			return err
 		}
 		switch kind {
 		case 0:
-			common.standby, common.now = place != 0, at
+			common.standby, common.now = place != 0, at.Int64
 		case 1:
 			owners[0][place-1].answer.token = at
 		case 2:

@@ -141,10 +141,11 @@ func keysOf(token Token) (keys [4]pgtype.UUID) {
 	return keys
 }
 
-// answer is what the database says of one token, from one snapshot.
+// answer is what the database says of one token, from one snapshot. Times are in microseconds since 1970.
 type answer struct {
-	standby                           bool
-	now, token, session, user, issuer pgtype.Timestamptz
+	standby                      bool
+	now                          int64
+	token, session, user, issuer pgtype.Int8 // null where there is no row
 }
 
 // errStandby explains an answer that may be old: a standby does not know what was committed since.
@@ -155,29 +156,25 @@ func (a answer) judge(token Token) error {
 		return fmt.Errorf("revoke: Check: %w: %w", ErrUnavailable, errStandby)
 	}
 	if a.token.Valid {
-		return &RevokedError{Scope: ScopeToken, Since: a.token.Time.UTC()}
+		return &RevokedError{Scope: ScopeToken, Since: utc(a.token.Int64)}
 	}
 	if a.session.Valid {
-		return &RevokedError{Scope: ScopeSession, Since: a.session.Time.UTC()}
+		return &RevokedError{Scope: ScopeSession, Since: utc(a.session.Int64)}
 	}
-	if err := epochsOf(a.user, a.issuer).Judge(token); err != nil {
+	if err := a.epochs().Judge(token); err != nil {
 		return err
 	}
-	if err := token.ValidateLifetime(a.now.Time); err != nil {
+	if err := token.ValidateLifetime(utc(a.now)); err != nil {
 		return fmt.Errorf("revoke: Check: %w", err)
 	}
 	return nil
 }
 
-func epochsOf(user, issuer pgtype.Timestamptz) (e Epochs) {
-	if user.Valid {
-		e.User = user.Time.UnixMicro()
-	}
-	if issuer.Valid {
-		e.Issuer = issuer.Time.UnixMicro()
-	}
-	return e
-}
+// epochs are 0 where there is no row.
+func (a answer) epochs() Epochs { return Epochs{User: a.user.Int64, Issuer: a.issuer.Int64} }
+
+// utc returns the time of a number of microseconds since 1970.
+func utc(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
 
 // Lookup implements [Store].
 func (p *Postgres) Lookup(ctx context.Context, token Token) ([]Revocation, error) {
@@ -193,13 +190,12 @@ func (p *Postgres) Lookup(ctx context.Context, token Token) ([]Revocation, error
 	}
 	var found []Revocation
 	standby := false
-	var scope Scope
 	var r Revocation
+	var since, expiresAt int64
 	var inRecovery bool
-	_, err = pgx.ForEachRow(rows, []any{&scope, &r.Since, &r.ExpiresAt, &r.Reason, &r.Actor, &inRecovery}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&r.Scope, &since, &expiresAt, &r.Reason, &r.Actor, &inRecovery}, func() error {
 		standby = standby || inRecovery
-		since := r.Since.UnixMicro()
-		switch scope {
+		switch r.Scope {
 		case ScopeToken, ScopeSession:
 		case ScopeUser:
 			if (Epochs{User: since}).Judge(token) == nil {
@@ -212,9 +208,8 @@ func (p *Postgres) Lookup(ctx context.Context, token Token) ([]Revocation, error
 		default: // the clock's row
 			return nil
 		}
-		found = append(found, Revocation{
-			Scope: scope, Since: r.Since.UTC(), ExpiresAt: r.ExpiresAt.UTC(), Reason: r.Reason, Actor: r.Actor,
-		})
+		r.Since, r.ExpiresAt = utc(since), utc(expiresAt)
+		found = append(found, r)
 		return nil
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package revoke
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -9,8 +10,9 @@ import (
 // SchemaVersion is the version of the schema that this package needs. A newer schema serves it as well.
 const SchemaVersion = 1
 
-// statements are all that this package sends, each once. They name the schema and depend on no session state, so a
-// pooler in transaction mode is fine. Each reads or writes rows by primary key; only sweep* use an index on expires_at.
+// statements are all that this package sends, each once. They name the schema and depend on no session state, so a pooler
+// in transaction mode is fine; only a search_path that names pg_catalog behind a schema with operators or functions of the
+// same names can mislead them. Each reads or writes rows by primary key; only sweep* use an index on expires_at.
 type statements struct {
 	begin, commit, rollback                   string
 	durable                                   string
@@ -24,13 +26,16 @@ type statements struct {
 }
 
 func newStatements(schema string) statements {
-	fill := strings.NewReplacer(
+	constants := strings.NewReplacer(
 		"{schema}", `"`+schema+`"`,
 		"{lifetime}", interval(MaxTokenLifetime+MaxLeeway),
 		"{margin}", interval(RetentionMargin),
 		"{leeway}", interval(MaxLeeway),
 		"{ahead}", interval(MaxIssuerSkew),
-	).Replace
+	)
+	fill := func(sql string) string {
+		return microsPattern.ReplaceAllString(constants.Replace(sql), "(extract(epoch FROM $1) * 1000000)::bigint")
+	}
 	sweep := func(table string) string {
 		return fill(strings.ReplaceAll(sweepSQL, "{table}", table))
 	}
@@ -58,6 +63,10 @@ func newStatements(schema string) statements {
 	}
 }
 
+// microsPattern is how the statements below ask for a time: in whole microseconds since 1970, because as text it would
+// depend on DateStyle.
+var microsPattern = regexp.MustCompile(`\{micros ([^}]*)\}`)
+
 // interval writes a duration in seconds, because a day of '400 days' has 23 hours once a year in some time zones.
 func interval(d time.Duration) string {
 	return fmt.Sprintf("interval '%d seconds'", int64(d/time.Second))
@@ -69,32 +78,32 @@ WHERE current_setting('synchronous_commit') IN ('off', 'local')`
 
 // Four scans of primary keys in one snapshot, with the clock and whether this is a standby. They are scalar subqueries
 // of key = $n, because the generic plan of that form is an index scan from the first row on; TestCheckPlan looks at it.
-const checkSQL = `SELECT pg_is_in_recovery(), clock_timestamp(),
-(SELECT revoked_at FROM {schema}.revoked_tokens WHERE key = $1::uuid),
-(SELECT revoked_at FROM {schema}.sessions WHERE key = $2::uuid),
-(SELECT not_before FROM {schema}.user_epochs WHERE key = $3::uuid),
-(SELECT not_before FROM {schema}.user_epochs WHERE key = $4::uuid)`
+const checkSQL = `SELECT pg_is_in_recovery(), {micros clock_timestamp()},
+(SELECT {micros revoked_at} FROM {schema}.revoked_tokens WHERE key = $1::uuid),
+(SELECT {micros revoked_at} FROM {schema}.sessions WHERE key = $2::uuid),
+(SELECT {micros not_before} FROM {schema}.user_epochs WHERE key = $3::uuid),
+(SELECT {micros not_before} FROM {schema}.user_epochs WHERE key = $4::uuid)`
 
 // The same for many tokens, with a row for each key that was found. OFFSET 0 keeps each lookup a query of its own, planned for
 // one key, so that it is the same index scan; as a join it could be planned as a scan of the table.
-const checkManySQL = `SELECT 0, pg_is_in_recovery()::int::bigint, clock_timestamp()
+const checkManySQL = `SELECT 0, pg_is_in_recovery()::int::bigint, {micros clock_timestamp()}
 UNION ALL SELECT 1, n.i, r.at FROM unnest((SELECT $1::uuid[])) WITH ORDINALITY AS n (key, i), LATERAL (
-    SELECT t.revoked_at AS at FROM {schema}.revoked_tokens AS t WHERE t.key = n.key OFFSET 0) AS r
+    SELECT {micros t.revoked_at} AS at FROM {schema}.revoked_tokens AS t WHERE t.key = n.key OFFSET 0) AS r
 UNION ALL SELECT 2, n.i, r.at FROM unnest((SELECT $2::uuid[])) WITH ORDINALITY AS n (key, i), LATERAL (
-    SELECT s.revoked_at AS at FROM {schema}.sessions AS s WHERE s.key = n.key AND s.revoked_at IS NOT NULL OFFSET 0) AS r
+    SELECT {micros s.revoked_at} AS at FROM {schema}.sessions AS s WHERE s.key = n.key AND s.revoked_at IS NOT NULL OFFSET 0) AS r
 UNION ALL SELECT 3, n.i, r.at FROM unnest((SELECT $3::uuid[])) WITH ORDINALITY AS n (key, i), LATERAL (
-    SELECT e.not_before AS at FROM {schema}.user_epochs AS e WHERE e.key = n.key OFFSET 0) AS r
+    SELECT {micros e.not_before} AS at FROM {schema}.user_epochs AS e WHERE e.key = n.key OFFSET 0) AS r
 UNION ALL SELECT 4, n.i, r.at FROM unnest((SELECT $4::uuid[])) WITH ORDINALITY AS n (key, i), LATERAL (
-    SELECT e.not_before AS at FROM {schema}.user_epochs AS e WHERE e.key = n.key OFFSET 0) AS r`
+    SELECT {micros e.not_before} AS at FROM {schema}.user_epochs AS e WHERE e.key = n.key OFFSET 0) AS r`
 
-const lookupSQL = `SELECT 'clock', clock_timestamp(), clock_timestamp(), '', '', pg_is_in_recovery()
-UNION ALL SELECT 'token', revoked_at, expires_at, coalesce(reason, ''), coalesce(actor, ''), false
+const lookupSQL = `SELECT 'clock', 0::bigint, 0::bigint, '', '', pg_is_in_recovery()
+UNION ALL SELECT 'token', {micros revoked_at}, {micros expires_at}, coalesce(reason, ''), coalesce(actor, ''), false
 FROM {schema}.revoked_tokens WHERE key = $1::uuid
-UNION ALL SELECT 'session', revoked_at, expires_at, coalesce(reason, ''), coalesce(actor, ''), false
+UNION ALL SELECT 'session', {micros revoked_at}, {micros expires_at}, coalesce(reason, ''), coalesce(actor, ''), false
 FROM {schema}.sessions WHERE key = $2::uuid AND revoked_at IS NOT NULL
-UNION ALL SELECT 'user', not_before, expires_at, coalesce(reason, ''), coalesce(actor, ''), false
+UNION ALL SELECT 'user', {micros not_before}, {micros expires_at}, coalesce(reason, ''), coalesce(actor, ''), false
 FROM {schema}.user_epochs WHERE key = $3::uuid
-UNION ALL SELECT 'issuer', not_before, expires_at, coalesce(reason, ''), coalesce(actor, ''), false
+UNION ALL SELECT 'issuer', {micros not_before}, {micros expires_at}, coalesce(reason, ''), coalesce(actor, ''), false
 FROM {schema}.user_epochs WHERE key = $4::uuid`
 
 // The rows come sorted by key, so that two batches lock in the same order. The last WHERE spares a repeat the new row
@@ -119,10 +128,10 @@ SELECT $1::uuid, $2::text, $3::text, $4::timestamptz, clock.now, nullif($5::text
 FROM (SELECT clock_timestamp() AS now) AS clock
 WHERE $4::timestamptz >= clock.now - {leeway}
 ON CONFLICT (key) DO NOTHING
-RETURNING revoked_at`
+RETURNING 1`
 
 // A second statement, because the snapshot of the first does not show the row that it waited for.
-const redeemedSQL = `SELECT (SELECT revoked_at FROM {schema}.revoked_tokens WHERE key = $1::uuid), clock_timestamp()`
+const redeemedSQL = `SELECT (SELECT {micros revoked_at} FROM {schema}.revoked_tokens WHERE key = $1::uuid), {micros clock_timestamp()}`
 
 const revokeSessionSQL = `INSERT INTO {schema}.sessions AS s (key, issuer, sid, expires_at, revoked_at, reason, actor)
 SELECT $1::uuid, $2::text, $3::text, clock.now + {lifetime}, clock.now, nullif($4::text, ''), nullif($5::text, '')
@@ -133,11 +142,13 @@ ON CONFLICT (key) DO UPDATE SET
     reason = coalesce(s.reason, EXCLUDED.reason),
     actor = coalesce(s.actor, EXCLUDED.actor)`
 
-// An epoch moves in two statements. What an INSERT proposes holds the clock from before it waited for another writer of
-// the row; the SET list of an UPDATE is computed after the wait. So the first only sees to it that there is a row.
-const placeEpochSQL = `INSERT INTO {schema}.user_epochs (key, issuer, subject, not_before, expires_at, revoked_at)
+// An epoch moves in two statements, because its instant must be read off the clock while the row is locked: until the
+// commit nobody sees the new epoch, and what is stamped meanwhile must die. What an INSERT proposes is computed before it waits
+// for a lock, and so is the SET list of an UPDATE, unless the row has changed by the end of the wait. So the first
+// statement only sees to it that there is a row and that it is ours: a conflicting row is locked even where WHERE is false.
+const placeEpochSQL = `INSERT INTO {schema}.user_epochs AS e (key, issuer, subject, not_before, expires_at, revoked_at)
 VALUES ($1::uuid, $2::text, nullif($3::text, ''), to_timestamp(0), clock_timestamp() + {lifetime}, clock_timestamp())
-ON CONFLICT (key) DO NOTHING`
+ON CONFLICT (key) DO UPDATE SET revoked_at = e.revoked_at WHERE false`
 
 const moveEpochSQL = `UPDATE {schema}.user_epochs AS e SET
     not_before = greatest(clock_timestamp() + make_interval(secs => $2::float8), e.not_before) + interval '1 microsecond',
@@ -146,7 +157,7 @@ const moveEpochSQL = `UPDATE {schema}.user_epochs AS e SET
     reason = coalesce(e.reason, nullif($3::text, '')),
     actor = coalesce(e.actor, nullif($4::text, ''))
 WHERE key = $1::uuid
-RETURNING not_before, (SELECT i.not_before FROM {schema}.user_epochs AS i WHERE i.key = $5::uuid)`
+RETURNING {micros not_before}, (SELECT {micros i.not_before} FROM {schema}.user_epochs AS i WHERE i.key = $5::uuid)`
 
 // The instant is the caller's, so one statement does.
 const raiseEpochSQL = `INSERT INTO {schema}.user_epochs AS e (key, issuer, subject, not_before, expires_at, revoked_at, reason, actor)
@@ -159,14 +170,14 @@ ON CONFLICT (key) DO UPDATE SET
     expires_at = greatest(e.expires_at, EXCLUDED.expires_at),
     reason = coalesce(e.reason, EXCLUDED.reason),
     actor = coalesce(e.actor, EXCLUDED.actor)
-RETURNING not_before`
+RETURNING 1`
 
-const epochsSQL = `SELECT pg_is_in_recovery(), clock_timestamp(),
-(SELECT not_before FROM {schema}.user_epochs WHERE key = $1::uuid),
-(SELECT not_before FROM {schema}.user_epochs WHERE key = $2::uuid)`
+const epochsSQL = `SELECT pg_is_in_recovery(), {micros clock_timestamp()},
+(SELECT {micros not_before} FROM {schema}.user_epochs WHERE key = $1::uuid),
+(SELECT {micros not_before} FROM {schema}.user_epochs WHERE key = $2::uuid)`
 
 // The timeout of a batch is lowered to ours and never raised: where an administrator allows less, that stands.
-const sweepTimeoutSQL = `SELECT set_config('statement_timeout', $1::text, true) FROM pg_settings
+const sweepTimeoutSQL = `SELECT set_config('statement_timeout', $1::text, true) FROM pg_catalog.pg_settings
 WHERE name = 'statement_timeout' AND (setting::bigint = 0 OR setting::bigint > $1::bigint)`
 
 // The limit of time is a subquery, because a volatile function cannot be an index condition. A row that somebody is

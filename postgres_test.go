@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 
@@ -304,6 +305,77 @@ func TestRowsStandAlone(t *testing.T) {
 		VALUES (gen_random_uuid(), now(), now(), '7', 'i', 'j') RETURNING xid = pg_current_xact_id()`).Scan(&same))
 	if !same {
 		t.Error("a row arrived with the xid of another server")
+	}
+}
+
+// TestNoInfiniteTimes keeps out what has no number of microseconds, such as an account that somebody closes for ever by hand.
+func TestNoInfiniteTimes(t *testing.T) {
+	t.Parallel()
+	_, pool := newStore(t)
+	for _, insert := range []string{
+		"revoked_tokens (key, revoked_at, expires_at, issuer, jti) VALUES (gen_random_uuid(), now(), $1, 'i', 'j')",
+		"revoked_tokens (key, revoked_at, expires_at, issuer, jti) VALUES (gen_random_uuid(), $1, now(), 'i', 'j')",
+		"sessions (key, revoked_at, expires_at, issuer, sid) VALUES (gen_random_uuid(), now(), $1, 'i', 's')",
+		"sessions (key, revoked_at, expires_at, issuer, sid) VALUES (gen_random_uuid(), $1, now(), 'i', 's')",
+		"user_epochs (key, revoked_at, not_before, expires_at, issuer) VALUES (gen_random_uuid(), now(), now(), $1, 'i')",
+		"user_epochs (key, revoked_at, not_before, expires_at, issuer) VALUES (gen_random_uuid(), now(), $1, now(), 'i')",
+		"user_epochs (key, revoked_at, not_before, expires_at, issuer) VALUES (gen_random_uuid(), $1, now(), now(), 'i')",
+	} {
+		for _, modifier := range []pgtype.InfinityModifier{pgtype.Infinity, pgtype.NegativeInfinity} {
+			_, err := pool.Exec(t.Context(), "INSERT INTO revoke."+insert, pgtype.Timestamptz{InfinityModifier: modifier, Valid: true})
+			var pgErr *pgconn.PgError
+			if !errors.As(err, &pgErr) || pgErr.Code != "23514" { // check_violation
+				t.Errorf("%s with %v: %v", insert, modifier, err)
+			}
+		}
+	}
+}
+
+// TestSessionSettings runs every operation under settings that change how values are written as text, in the modes in which
+// they are.
+func TestSessionSettings(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
+		for _, setting := range [][2]string{
+			{"DateStyle", "German"}, {"DateStyle", "SQL, DMY"}, {"IntervalStyle", "sql_standard"}, {"TimeZone", "Africa/Monrovia"},
+			{"extra_float_digits", "0"}, {"bytea_output", "escape"}, {"array_nulls", "off"}, {"transform_null_equals", "on"},
+			{"default_transaction_isolation", "serializable"}, {"default_transaction_read_only", "on"}, {"search_path", ""},
+		} {
+			t.Run(fmt.Sprintf("%v/%s=%s", mode, setting[0], setting[1]), func(t *testing.T) {
+				t.Parallel()
+				ctx := t.Context()
+				store := openStore(t, pgserver.Pool(t, pgserver.Database(t), withMode(mode), func(c *pgxpool.Config) {
+					c.ConnConfig.RuntimeParams[setting[0]] = setting[1]
+				}))
+				before := time.Now().Add(-time.Minute)
+				token, byUser, spent := newToken(), newToken(), newToken()
+				token.ID = "jti-ü-日本"
+				must(t, store.Check(ctx, token))
+				must(t, store.RevokeTokens(ctx, []revoke.Token{token, token}))
+				must(t, store.Redeem(ctx, spent))
+				wantError(t, store.Redeem(ctx, spent), revoke.ErrRevoked)
+				epochs, err := store.RevokeUser(ctx, userOf(byUser))
+				must(t, err)
+				must(t, store.RevokeUserBefore(ctx, userOf(byUser), before))
+				if read, err := store.Epochs(ctx, userOf(byUser)); err != nil || read != epochs {
+					t.Errorf("Epochs = %v, %v, want %v", read, err, epochs)
+				}
+				for _, dead := range []revoke.Token{token, byUser, spent} {
+					wantError(t, store.Check(ctx, dead), revoke.ErrRevoked)
+					found, err := store.Lookup(ctx, dead)
+					must(t, err)
+					if len(found) != 1 || found[0].Since.Before(before) || found[0].ExpiresAt.Before(before) {
+						t.Errorf("Lookup = %+v", found)
+					}
+				}
+				byUser.Epochs = &epochs
+				must(t, store.Check(ctx, byUser))
+				sweeper, err := revoke.NewSweeper(store)
+				must(t, err)
+				_, err = sweeper.Sweep(ctx)
+				must(t, err)
+			})
+		}
 	}
 }
 

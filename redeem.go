@@ -4,7 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // Redeem implements [Revoker]. Where two callers meet, one waits for the other's transaction to end: if that commits,
@@ -27,16 +28,16 @@ func (w writer) Redeem(ctx context.Context, token Token, opts ...RevokeOption) e
 		if err != nil || won {
 			return err
 		}
-		var since *time.Time
-		var now time.Time
+		var since pgtype.Int8
+		var now int64
 		err = w.run.read(ctx, func(r row) error { return r.Scan(&since, &now) }, statement{w.sql.redeemed, []any{k}})
 		switch {
 		case err != nil:
 			return w.wrap(ctx, operation, err)
-		case since != nil:
-			return &RevokedError{Scope: ScopeToken, Since: since.UTC()}
+		case since.Valid:
+			return &RevokedError{Scope: ScopeToken, Since: utc(since.Int64)}
 		}
-		if err := token.ValidateRedeem(now); err != nil {
+		if err := token.ValidateRedeem(utc(now)); err != nil {
 			return refuse(operation, err)
 		}
 		// Between the two statements a sweeper deleted the row that won, or the clock was set back: ask again.

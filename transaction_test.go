@@ -257,6 +257,57 @@ func TestEpochAfterWait(t *testing.T) {
 	}
 }
 
+// TestEpochAfterRowLock makes RevokeUser wait for somebody who holds the row's lock and does not change it: an UPDATE that
+// waits for such a one keeps the values that it computed before.
+func TestEpochAfterRowLock(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	store, pool := newStore(t)
+	user := userOf(newToken())
+	_, err := store.RevokeUser(ctx, user)
+	must(t, err)
+	tx, err := pool.Begin(ctx)
+	must(t, err)
+	_, err = tx.Exec(ctx, "SELECT FROM revoke.user_epochs FOR UPDATE")
+	must(t, err)
+	second := make(chan revoke.Epochs, 1)
+	go func() {
+		epochs, err := store.RevokeUser(ctx, user)
+		if err != nil {
+			t.Errorf("RevokeUser: %v", err)
+		}
+		second <- epochs
+	}()
+	awaitLockWait(t, pool)
+	end := queryOne[time.Time](t, pool, "SELECT clock_timestamp()")
+	must(t, tx.Commit(ctx))
+	if epochs := <-second; epochs.User <= end.UnixMicro() {
+		t.Errorf("the epoch lies %v before the end of the wait", time.Duration(end.UnixMicro()-epochs.User)*time.Microsecond)
+	}
+}
+
+// TestRevokeUserBesideSweeper deletes the row while RevokeUser waits for it, as a sweeper may that found it expired.
+func TestRevokeUserBesideSweeper(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	store, pool := newStore(t)
+	token := newToken()
+	_, err := store.RevokeUser(ctx, userOf(token))
+	must(t, err)
+	sweeper, err := pool.Begin(ctx)
+	must(t, err)
+	_, err = sweeper.Exec(ctx, "SELECT FROM revoke.user_epochs FOR UPDATE")
+	must(t, err)
+	done := make(chan error, 1)
+	go func() { _, err := store.RevokeUser(ctx, userOf(token)); done <- err }()
+	awaitLockWait(t, pool)
+	_, err = sweeper.Exec(ctx, "DELETE FROM revoke.user_epochs")
+	must(t, err)
+	must(t, sweeper.Commit(ctx))
+	must(t, <-done)
+	wantError(t, store.Check(ctx, token), revoke.ErrRevoked)
+}
+
 // TestRedeemWaits lets a second caller wait for the transaction of the first.
 func TestRedeemWaits(t *testing.T) {
 	t.Parallel()

@@ -142,18 +142,18 @@ func (w writer) RevokeIssuer(ctx context.Context, issuer string, opts ...RevokeO
 	if err != nil {
 		return time.Time{}, err
 	}
-	return time.UnixMicro(moved.User).UTC(), nil
+	return utc(moved.User), nil
 }
 
 // moveEpoch moves the epoch in the row of k to now and returns it as User, and the issuer's beside it.
 func (w writer) moveEpoch(ctx context.Context, operation string, k key, user User, record Record) (Epochs, error) {
 	var moved Epochs
 	scan := func(r row) error {
-		var own, issuer pgtype.Timestamptz
-		if err := r.Scan(&own, &issuer); err != nil {
+		var a answer
+		if err := r.Scan(&a.user, &a.issuer); err != nil {
 			return err
 		}
-		moved = epochsOf(own, issuer)
+		moved = a.epochs()
 		return nil
 	}
 	err := w.write(ctx, operation, scan,
@@ -215,5 +215,5 @@ func (w writer) readEpochs(ctx context.Context, operation string, user User) (Ep
 	if err != nil {
 		return Epochs{}, time.Time{}, w.wrap(ctx, operation, err)
 	}
-	return epochsOf(a.user, a.issuer), a.now.Time, nil
+	return a.epochs(), utc(a.now), nil
 }

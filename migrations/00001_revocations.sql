@@ -7,9 +7,21 @@
 --
 -- vacuum_truncate is off for two reasons. Giving pages back takes an ACCESS EXCLUSIVE lock, which every check would
 -- wait for; and a table of no pages makes a sequential scan look free to the planner, so that a connection which
--- planned its check on an empty table would go on scanning while the table grows (see the end of this file).
+-- planned its check on an empty table would go on scanning while the table grows (see the end of this file). VACUUM FULL and
+-- TRUNCATE take the pages away: after either on an empty table, let the app connect anew when the table has grown.
 
 -- +goose Up
+-- +goose StatementBegin
+DO $$
+BEGIN
+    IF current_setting('server_encoding') <> 'UTF8' THEN
+        RAISE EXCEPTION 'the encoding of this database is %, these tables need UTF8', current_setting('server_encoding')
+            USING HINT = 'Create the database with ENCODING ''UTF8'' TEMPLATE template0.';
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+
 CREATE TABLE revoke.revoked_tokens (
     key        uuid             NOT NULL,
     expires_at timestamptz      NOT NULL,
@@ -19,7 +31,8 @@ CREATE TABLE revoke.revoked_tokens (
     jti        text COLLATE "C" NOT NULL,
     reason     text,
     actor      text,
-    CONSTRAINT revoked_tokens_pkey PRIMARY KEY (key)
+    CONSTRAINT revoked_tokens_pkey PRIMARY KEY (key),
+    CONSTRAINT revoked_tokens_finite CHECK (isfinite(expires_at) AND isfinite(revoked_at))
 ) WITH (vacuum_truncate = off);
 COMMENT ON TABLE revoke.revoked_tokens IS 'One row for each revoked or redeemed token, kept until no verifier can accept the token.';
 CREATE INDEX revoked_tokens_expires_at_idx ON revoke.revoked_tokens (expires_at);
@@ -35,7 +48,8 @@ CREATE TABLE revoke.user_epochs (
     subject    text COLLATE "C",
     reason     text,
     actor      text,
-    CONSTRAINT user_epochs_pkey PRIMARY KEY (key)
+    CONSTRAINT user_epochs_pkey PRIMARY KEY (key),
+    CONSTRAINT user_epochs_finite CHECK (isfinite(not_before) AND isfinite(expires_at) AND isfinite(revoked_at))
 ) WITH (vacuum_truncate = off);
 COMMENT ON TABLE revoke.user_epochs IS 'Tokens issued before not_before are dead: of one user, or of every user of the issuer where subject is null.';
 CREATE INDEX user_epochs_expires_at_idx ON revoke.user_epochs (expires_at);
@@ -50,7 +64,8 @@ CREATE TABLE revoke.sessions (
     sid        text COLLATE "C" NOT NULL,
     reason     text,
     actor      text,
-    CONSTRAINT sessions_pkey PRIMARY KEY (key)
+    CONSTRAINT sessions_pkey PRIMARY KEY (key),
+    CONSTRAINT sessions_finite CHECK (isfinite(expires_at) AND isfinite(revoked_at))
 ) WITH (vacuum_truncate = off);
 COMMENT ON TABLE revoke.sessions IS 'Sessions. Where revoked_at is set, every token that carries this sid is dead.';
 CREATE INDEX sessions_expires_at_idx ON revoke.sessions (expires_at);
@@ -99,11 +114,11 @@ CREATE FUNCTION revoke.schema_version() RETURNS integer
 -- The reserve: 32 pages a table that stay when it is empty, because vacuum_truncate is off. With them an index scan
 -- is always estimated cheaper than a scan of the table, whatever a connection saw when it first planned its check.
 INSERT INTO revoke.revoked_tokens (key, expires_at, revoked_at, issuer, jti, reason)
-    SELECT gen_random_uuid(), '-infinity', '-infinity', 'reserve', 'reserve', repeat(' ', 1800) FROM generate_series(1, 128);
+    SELECT gen_random_uuid(), to_timestamp(0), to_timestamp(0), 'reserve', 'reserve', repeat(' ', 1800) FROM generate_series(1, 128);
 INSERT INTO revoke.user_epochs (key, not_before, expires_at, revoked_at, issuer, reason)
-    SELECT gen_random_uuid(), '-infinity', '-infinity', '-infinity', 'reserve', repeat(' ', 1800) FROM generate_series(1, 128);
+    SELECT gen_random_uuid(), to_timestamp(0), to_timestamp(0), to_timestamp(0), 'reserve', repeat(' ', 1800) FROM generate_series(1, 128);
 INSERT INTO revoke.sessions (key, expires_at, issuer, sid, reason)
-    SELECT gen_random_uuid(), '-infinity', 'reserve', 'reserve', repeat(' ', 1800) FROM generate_series(1, 128);
+    SELECT gen_random_uuid(), to_timestamp(0), 'reserve', 'reserve', repeat(' ', 1800) FROM generate_series(1, 128);
 DELETE FROM revoke.revoked_tokens;
 DELETE FROM revoke.user_epochs;
 DELETE FROM revoke.sessions;

@@ -2,6 +2,7 @@ package migrations_test
 
 import (
 	"context"
+	"crypto/rand"
 	"slices"
 	"strings"
 	"testing"
@@ -226,6 +227,31 @@ func TestRoleWithoutCreateOnTheDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	sameCatalog(t, catalog(t, admin, "revoke"), defaultCatalog(t))
+}
+
+// Identifiers are UTF-8. In another encoding they could not all be stored.
+func TestOtherEncodingsAreRefused(t *testing.T) {
+	t.Parallel()
+	admin := pgserver.Pool(t, pgserver.EmptyDatabase(t))
+	name := "latin1_" + strings.ToLower(rand.Text())
+	if _, err := admin.Exec(t.Context(), "CREATE DATABASE "+name+" ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"); err != nil {
+		t.Fatal(err)
+	}
+	config := admin.Config()
+	config.ConnConfig.Database = name
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		pool.Close()
+		if _, err := admin.Exec(context.WithoutCancel(t.Context()), "DROP DATABASE "+name); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := migrations.Up(t.Context(), pool); err == nil || !strings.Contains(err.Error(), "encoding of this database is LATIN1") {
+		t.Errorf("Up = %v", err)
+	}
 }
 
 // An older program beside a newer one leaves the newer schema alone.
