@@ -41,6 +41,9 @@ func issuerKey(issuer string) key {
 // maxTime is the last instant of the year 9999: beyond it RFC 3339 cannot write a time, and databases begin to disagree.
 var maxTime = time.Unix(253402300799, 0)
 
+// isStorable reports whether a time lies between 1970 and the end of 9999.
+func isStorable(t time.Time) bool { return t.Unix() >= 0 && !t.After(maxTime) }
+
 // checkID reports what is wrong with an identifier; name is for the error.
 func checkID(name, id string) error {
 	if id == "" {
@@ -87,7 +90,7 @@ func isPlain(s string) bool {
 // a database can store. The error matches ErrInvalidToken. It is for implementations of [Revoker].
 func (t Token) ValidateRevocation() error {
 	err := errors.Join(checkID("issuer", t.Issuer), checkID("id", t.ID))
-	if !t.ExpiresAt.IsZero() && (t.ExpiresAt.Unix() < 0 || t.ExpiresAt.After(maxTime)) {
+	if !t.ExpiresAt.IsZero() && !isStorable(t.ExpiresAt) {
 		err = errors.Join(err, errors.New("expiry lies before 1970 or after 9999"))
 	}
 	return invalidToken(err)
@@ -110,10 +113,12 @@ func (t Token) ValidateCheck() error {
 	switch {
 	case t.IssuedAt.IsZero():
 		return invalidToken(errors.New("it has no time of issue"))
+	case !isStorable(t.IssuedAt):
+		return invalidToken(errors.New("its time of issue lies before 1970 or after 9999"))
 	case t.ExpiresAt.IsZero():
 		return invalidToken(errors.New("it has no expiry"))
-	case t.ExpiresAt.After(maxTime):
-		return invalidToken(errors.New("its expiry lies after 9999"))
+	case !isStorable(t.ExpiresAt):
+		return invalidToken(errors.New("its expiry lies before 1970 or after 9999"))
 	}
 	return nil
 }

@@ -31,6 +31,11 @@ const (
 	// MaxIssuerSkew is the most that WithIssuerSkew takes, and the most that RevokeUserBefore may lie ahead of the clock.
 	MaxIssuerSkew = 30 * time.Second
 
+	// MaxSweepBatch and MaxBatchTimeout are the most that WithBatchSize and WithBatchTimeout take: what goes on for longer
+	// holds back vacuum everywhere in the database.
+	MaxSweepBatch   = 1_000_000
+	MaxBatchTimeout = time.Hour
+
 	// MaxIssuedAhead is how far ahead of the validator's clock an iat may lie. A token dated further ahead could outlive a
 	// revocation of its user that is made today.
 	MaxIssuedAhead = 5 * time.Second
@@ -270,7 +275,7 @@ func WithParserOptions(opts ...jwt.ParserOption) ValidatorOption {
 	}
 }
 
-// systemClock is the one place that reads this machine's clock.
+// systemClock is the one clock of this machine that decides anything; the sweeper measures durations by time.Now.
 var systemClock = time.Now
 
 // apply runs options of any kind over their configuration; constructor is for the error.

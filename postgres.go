@@ -74,7 +74,8 @@ var _ Revoker = (*Tx)(nil)
 //	tx.Commit(ctx)
 func (p *Postgres) WithTx(tx pgx.Tx) *Tx { return p.within(txRunner{tx: tx}) }
 
-// WithSQLTx returns a Revoker for a transaction of database/sql over pgx's stdlib driver.
+// WithSQLTx returns a Revoker for a transaction of database/sql over pgx's stdlib driver. Writes by way of a *sql.DB or a
+// *sql.Conn fail, and do nothing.
 func (p *Postgres) WithSQLTx(tx SQLTx) *Tx { return p.within(sqlRunner{tx: tx}) }
 
 func (p *Postgres) within(run runner) *Tx {
@@ -89,9 +90,16 @@ func (p *Postgres) InTx(ctx context.Context, fn func(Revoker) error) error {
 	var failed error // what fn returned, which is passed on as it is
 	err := retry(ctx, func() error {
 		failed = nil
+		var missed error // the first write that failed, which fn may ignore and the commit must not
 		options := pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}
 		return pgx.BeginTxFunc(ctx, p.pool, options, func(tx pgx.Tx) error {
-			failed = fn(p.WithTx(tx))
+			in := p.WithTx(tx)
+			in.wrap = func(ctx context.Context, operation string, err error) error {
+				err = p.fail(ctx, operation, err)
+				missed = cmp.Or(missed, err)
+				return err
+			}
+			failed = cmp.Or(fn(in), missed)
 			return failed
 		})
 	})

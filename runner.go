@@ -164,7 +164,16 @@ type SQLTx interface {
 // sqlRunner runs statements in a database/sql transaction of the caller's, each in a round trip.
 type sqlRunner struct{ tx SQLTx }
 
+// errNotTx says that a handle would run each statement in a transaction of its own.
+var errNotTx = errors.New("WithSQLTx was given a database or a connection, not a transaction: begin one, or write by the store itself")
+
 func (r sqlRunner) run(ctx context.Context, scan func(row) error, stmts ...statement) error {
+	// A *sql.DB, a *sql.Conn and what embeds them have the methods of a transaction, and this one beside them.
+	if _, ok := r.tx.(interface {
+		BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error)
+	}); ok {
+		return errNotTx
+	}
 	last := len(stmts) - 1
 	for _, s := range stmts[:last] {
 		if _, err := r.tx.ExecContext(ctx, s.sql, s.args...); err != nil {

@@ -122,6 +122,7 @@ type Store interface {
 	Lookup(ctx context.Context, token Token) ([]Revocation, error)
 
 	// InTx calls fn with a Revoker whose writes are all done if fn returns nil and the commit succeeds, and none of
-	// them otherwise. It may call fn again after a serialization failure or a deadlock. The Revoker ends with fn.
+	// them otherwise. A write that failed with ErrUnavailable fails InTx, also where fn ignores it. It may call fn again
+	// after a serialization failure or a deadlock. The Revoker ends with fn.
 	InTx(ctx context.Context, fn func(Revoker) error) error
 }

@@ -30,11 +30,11 @@ type sweeperConfig struct {
 
 // SweepResult counts what one pass deleted.
 type SweepResult struct {
-	Tokens   int64
-	Sessions int64
-	Epochs   int64
-	Batches  int
-	Duration time.Duration
+	Tokens   int64         // rows of revoked and redeemed tokens
+	Sessions int64         // rows of sessions
+	Epochs   int64         // rows of users' and issuers' epochs
+	Batches  int           // transactions, those that found nothing among them
+	Duration time.Duration // by this machine's clock
 }
 
 // WithMargin sets how long a row is kept past its expiry. At least [RetentionMargin], which is the default: a shorter
@@ -61,11 +61,11 @@ func WithInterval(d time.Duration) SweeperOption {
 	}
 }
 
-// WithBatchSize sets how many rows one transaction deletes at most. Default: [DefaultSweepBatch].
+// WithBatchSize sets how many rows one transaction deletes at most. At most [MaxSweepBatch]. Default: [DefaultSweepBatch].
 func WithBatchSize(rows int) SweeperOption {
 	return func(c *sweeperConfig) error {
-		if rows <= 0 {
-			return fmt.Errorf("batch size %d is not positive", rows)
+		if rows <= 0 || rows > MaxSweepBatch {
+			return fmt.Errorf("batch size %d is not between 1 and %d rows", rows, MaxSweepBatch)
 		}
 		c.batch = rows
 		return nil
@@ -73,11 +73,11 @@ func WithBatchSize(rows int) SweeperOption {
 }
 
 // WithBatchTimeout sets how long one batch may take in the database. A shorter statement_timeout of the role stands.
-// A batch that takes longer is tried again with half the rows. Default: [DefaultBatchTimeout].
+// At most [MaxBatchTimeout]. A batch that takes longer is tried again with half the rows. Default: [DefaultBatchTimeout].
 func WithBatchTimeout(d time.Duration) SweeperOption {
 	return func(c *sweeperConfig) error {
-		if d < time.Millisecond {
-			return fmt.Errorf("batch timeout %v is less than %v", d, time.Millisecond)
+		if d < time.Millisecond || d > MaxBatchTimeout {
+			return fmt.Errorf("batch timeout %v is not between %v and %v", d, time.Millisecond, MaxBatchTimeout)
 		}
 		c.batchTimeout = d
 		return nil

@@ -336,11 +336,13 @@ func TestSweeperOptions(t *testing.T) {
 	}
 	for want, opt := range map[string]revoke.SweeperOption{
 		fmt.Sprintf("less than %v", revoke.RetentionMargin): revoke.WithMargin(revoke.RetentionMargin - 1),
-		"interval 0s":      revoke.WithInterval(0),
-		"batch size 0":     revoke.WithBatchSize(0),
-		"batch timeout 0s": revoke.WithBatchTimeout(0),
-		"report is nil":    revoke.WithReport(nil),
-		"option is nil":    nil,
+		"interval 0s":              revoke.WithInterval(0),
+		"batch size 0":             revoke.WithBatchSize(0),
+		"batch timeout 0s":         revoke.WithBatchTimeout(0),
+		"batch size 1000001":       revoke.WithBatchSize(revoke.MaxSweepBatch + 1),
+		"batch timeout 1h0m0.001s": revoke.WithBatchTimeout(revoke.MaxBatchTimeout + time.Millisecond),
+		"report is nil":            revoke.WithReport(nil),
+		"option is nil":            nil,
 	} {
 		_, err := revoke.NewSweeper(store, opt)
 		if err == nil || !strings.HasPrefix(err.Error(), "revoke: NewSweeper: ") || !strings.Contains(err.Error(), want) {

@@ -2,8 +2,10 @@ package revoke_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -161,6 +163,29 @@ func TestInvalidInputInTx(t *testing.T) {
 		return in.RevokeUserBefore(ctx, userOf(token), time.Now())
 	}))
 	wantError(t, store.Check(ctx, token), revoke.ErrRevoked)
+}
+
+// TestSQLTxDemandsTransaction refuses what would commit each statement by itself.
+func TestSQLTxDemandsTransaction(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	store, pool := newStore(t)
+	db := sqlDB(t, pool)
+	conn, err := db.Conn(ctx)
+	must(t, err)
+	defer conn.Close()
+	for _, handle := range []revoke.SQLTx{db, conn, struct{ *sql.DB }{db}} {
+		token := newToken()
+		in := store.WithSQLTx(handle)
+		_, errUser := in.RevokeUser(ctx, userOf(token))
+		for _, err := range []error{in.RevokeToken(ctx, token), in.Redeem(ctx, token), errUser} {
+			wantError(t, err, revoke.ErrUnavailable)
+			if !strings.Contains(err.Error(), "not a transaction") {
+				t.Errorf("%T: %v", handle, err)
+			}
+		}
+		must(t, store.Check(ctx, token))
+	}
 }
 
 // TestDeadlockIsRetried lets two transactions of the store's own lock each other out.

@@ -143,8 +143,11 @@ func (v *Validator[C]) read(operation, tokenString string, mayBeExpired bool) (T
 	}
 	claims := new(C)
 	parsed, err := v.parser.ParseWithClaims(tokenString, v.asClaims(claims), v.keyfunc)
-	if err != nil {
+	switch {
+	case errors.Is(err, jwt.ErrTokenUnverifiable): // the keyfunc's error is one of these
 		return fail(err)
+	case err != nil: // what else goes wrong before the signature is verified is the token's fault, whatever it looks like
+		return Token{}, nil, as(operation, ErrInvalidToken, err)
 	}
 	if err := v.checkHeader(parsed.Header); err != nil {
 		return fail(err)

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -421,6 +423,34 @@ func TestNamesThatFold(t *testing.T) {
 	for _, name := range []string{"jtı", "ѕub", "sub ", " sub", "sub\\u0000", "s\u0301ub", "exр", "ıss", "jti\u200b"} {
 		if _, _, err := es256(t, &askedFor{}).Validate(t.Context(), mint(t, nil, `"`+name+`":null`)); err != nil {
 			t.Errorf("%q beside the claims: %v", name, err)
+		}
+	}
+}
+
+// addressClaims have a member whose type has errors that look like those of a network.
+type addressClaims struct {
+	revoke.Claims
+	Address net.IP  `json:"ip"`
+	Home    homeURL `json:"home"`
+}
+
+type homeURL struct{ *url.URL }
+
+func (h *homeURL) UnmarshalText(text []byte) (err error) {
+	h.URL, err = url.Parse(string(text))
+	return err
+}
+
+// TestParseErrorsAreNoOutage has claims that cannot be decoded, in tokens that nobody signed: an attacker could otherwise
+// make a service report that it is down.
+func TestParseErrorsAreNoOutage(t *testing.T) {
+	t.Parallel()
+	v := validatorOf[addressClaims](t, neverAsked{t}, eagerKey, []string{"ES256"})
+	for _, member := range []string{`"ip":"nonsense"`, `"home":"http://[::1"`} {
+		signed := mint(t, nil, member)
+		for _, token := range []string{signed, signed[:len(signed)-4] + "AAAA"} {
+			_, _, err := v.Validate(t.Context(), token)
+			wantError(t, err, revoke.ErrInvalidToken)
 		}
 	}
 }

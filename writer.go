@@ -173,7 +173,7 @@ func (w writer) RevokeUserBefore(ctx context.Context, user User, t time.Time, op
 	const operation = "RevokeUserBefore"
 	record, err := NewRecord(opts...)
 	err = errors.Join(err, user.Validate())
-	if t.Unix() < 0 || t.After(maxTime) {
+	if !isStorable(t) {
 		err = errors.Join(err, errors.New("time lies before 1970 or after 9999"))
 	}
 	if err != nil {

@@ -110,6 +110,9 @@ var checkCases = []testCase{
 			"no time of issue":   func(t *revoke.Token) { t.IssuedAt = time.Time{} },
 			"no expiry":          func(t *revoke.Token) { t.ExpiresAt = time.Time{} },
 			"expiry after 9999":  func(t *revoke.Token) { t.ExpiresAt = time.Unix(18446744074709, 0) },
+			"issued before 1970": func(t *revoke.Token) { t.IssuedAt = time.Unix(-9223372036855-1000000, 0) },
+			"issued after 9999":  func(t *revoke.Token) { t.IssuedAt = time.Unix(18446744074709, 0) },
+			"expiry before 1970": func(t *revoke.Token) { t.ExpiresAt = time.Unix(-1, 0) },
 			"expired long ago":   func(t *revoke.Token) { t.ExpiresAt = time.Now().Add(-revoke.MaxLeeway - time.Minute) },
 			"expiry in 500 days": func(t *revoke.Token) { t.ExpiresAt = time.Now().Add(500 * 24 * time.Hour) },
 		} {

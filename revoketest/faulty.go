@@ -13,8 +13,13 @@ import (
 // its database is down. Otherwise it passes everything on. It may be used from several goroutines.
 type Faulty struct {
 	store   revoke.Store
-	failure atomic.Pointer[error]
-	after   atomic.Bool
+	failure atomic.Pointer[failure] // nil while it works
+}
+
+// failure is why a call fails, and whether what it asked for is done before.
+type failure struct {
+	cause error
+	after bool
 }
 
 var _ revoke.Store = (*Faulty)(nil)
@@ -30,12 +35,11 @@ func (f *Faulty) Fail(cause error) { f.set(cause, false) }
 func (f *Faulty) FailAfter(cause error) { f.set(cause, true) }
 
 func (f *Faulty) set(cause error, after bool) {
-	f.after.Store(after)
 	if cause == nil {
 		f.failure.Store(nil)
 		return
 	}
-	f.failure.Store(&cause)
+	f.failure.Store(&failure{cause, after})
 }
 
 // around calls do between the two moments at which a call may fail.
@@ -44,12 +48,12 @@ func (f *Faulty) around(operation string, do func() error) error {
 	if failure == nil {
 		return do()
 	}
-	if f.after.Load() {
+	if failure.after {
 		if err := do(); err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("revoketest: %s: %w: %w", operation, revoke.ErrUnavailable, *failure)
+	return fmt.Errorf("revoketest: %s: %w: %w", operation, revoke.ErrUnavailable, failure.cause)
 }
 
 // value is around for calls that return more than an error, and returns nothing else with one.

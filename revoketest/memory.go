@@ -19,10 +19,12 @@ import (
 // Memory is a [revoke.Store] in memory, for tests. It keeps every promise of the interface but that of surviving its
 // process. It may be used from several goroutines.
 type Memory struct {
-	now func() time.Time
+	now  func() time.Time
+	turn chan struct{} // holds one element while somebody writes, for as long as a transaction
 
-	mu    sync.Mutex
-	state state
+	mu     sync.Mutex
+	state  state
+	missed error // the first write that failed
 }
 
 var _ revoke.Store = (*Memory)(nil)
@@ -37,11 +39,15 @@ func WithClock(now func() time.Time) MemoryOption {
 
 // NewMemory returns an empty store.
 func NewMemory(opts ...MemoryOption) *Memory {
-	m := &Memory{now: time.Now, state: newState()}
+	m := newMemory(newState())
 	for _, opt := range opts {
 		opt(m)
 	}
 	return m
+}
+
+func newMemory(s state) *Memory {
+	return &Memory{now: time.Now, turn: make(chan struct{}, 1), state: s}
 }
 
 // name is what a record is found by: id is the jti, sid or subject, and empty for an issuer.
@@ -151,20 +157,40 @@ func (m *Memory) IssueTime(ctx context.Context, user revoke.User) (time.Time, er
 	}
 }
 
-// InTx implements [revoke.Store]: fn works on a copy, which replaces the original if fn returns nil. Other writers wait.
+// InTx implements [revoke.Store]: fn works on a copy, which replaces the original if fn returns nil. Other writers wait,
+// so within fn a write by the store itself waits until its ctx ends.
 func (m *Memory) InTx(ctx context.Context, fn func(revoke.Revoker) error) error {
-	if err := unavailable(ctx, "InTx"); err != nil {
+	if err := m.begin(ctx, "InTx"); err != nil {
+		return err
+	}
+	defer m.end()
+	m.mu.Lock()
+	work := newMemory(maps.Clone(m.state))
+	m.mu.Unlock()
+	work.now = m.now
+	if err := cmp.Or(fn(struct{ revoke.Revoker }{work}), work.missed); err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	work := &Memory{now: m.now, state: maps.Clone(m.state)}
-	if err := fn(work); err != nil {
-		return err
-	}
 	m.state = work.state
 	return nil
 }
+
+// begin waits for the turn to write.
+func (m *Memory) begin(ctx context.Context, operation string) error {
+	if err := unavailable(ctx, operation); err != nil {
+		return err
+	}
+	select {
+	case m.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return unavailable(ctx, operation)
+	}
+}
+
+func (m *Memory) end() { <-m.turn }
 
 // Sweep deletes records as a [revoke.Sweeper] does, and returns how many.
 func (m *Memory) Sweep() int {
@@ -285,9 +311,13 @@ func (m *Memory) write(ctx context.Context, operation string, invalid error, opt
 	if err := errors.Join(err, invalid); err != nil {
 		return fmt.Errorf("revoketest: %s: %w", operation, err)
 	}
-	if err := unavailable(ctx, operation); err != nil {
+	if err := m.begin(ctx, operation); err != nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.missed = cmp.Or(m.missed, err)
 		return err
 	}
+	defer m.end()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := apply(m.now().Round(0), note); err != nil {

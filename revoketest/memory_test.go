@@ -211,3 +211,32 @@ func (s lastReason) RevokeSession(ctx context.Context, session revoke.Session, o
 	s.mu.Unlock()
 	return s.Memory.RevokeSession(ctx, session, opts...)
 }
+
+// TestMemoryCheckWithinInTx answers from what has been committed, as a database does.
+func TestMemoryCheckWithinInTx(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	store := NewMemory()
+	now := time.Now()
+	token := revoke.Token{Issuer: "i", ID: "a", IssuedAt: now, ExpiresAt: now.Add(time.Hour)}
+	err := store.InTx(ctx, func(tx revoke.Revoker) error {
+		if _, ok := tx.(revoke.Checker); ok {
+			t.Error("a transaction's Revoker is a Checker")
+		}
+		if err := tx.RevokeToken(ctx, token); err != nil {
+			return err
+		}
+		outside, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+		defer cancel()
+		if err := store.RevokeToken(outside, token); !errors.Is(err, revoke.ErrUnavailable) {
+			t.Errorf("a write from outside while a transaction is open: %v", err)
+		}
+		return store.Check(ctx, token)
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if err := store.Check(ctx, token); !errors.Is(err, revoke.ErrRevoked) {
+		t.Errorf("after the commit: %v", err)
+	}
+}

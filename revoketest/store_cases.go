@@ -92,6 +92,23 @@ var storeCases = []testCase{
 			p.accepts(operation, with(p.token(), func(t *revoke.Token) { t.ID, t.SessionID, t.Subject = id, id, id }))
 		}
 	}},
+	{"InTx/none is done when a write failed, also where fn ignores it", func(p *probe) {
+		done, missed := p.token(), p.token()
+		err := p.InTx(p.ctx, func(tx revoke.Revoker) error {
+			if err := tx.RevokeToken(p.ctx, done); err != nil {
+				return err
+			}
+			ctx, cancel := context.WithCancel(p.ctx)
+			cancel()
+			if err := tx.RevokeToken(ctx, missed); err == nil {
+				p.errorf("RevokeToken succeeds though its context has ended")
+			}
+			return nil
+		})
+		p.matches("InTx", err, revoke.ErrUnavailable)
+		p.accepts("the token that was revoked before it", done)
+		p.accepts("the token of the write that failed", missed)
+	}},
 	{"InTx/none is done when fn panics", func(p *probe) {
 		token := p.token()
 		func() {
