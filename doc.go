@@ -15,7 +15,8 @@
 //
 // Once a revocation has committed, no validator accepts the token. State only ever moves towards "revoked"; there is no way
 // back but a new token. A check that cannot be answered is [ErrUnavailable], and the token is refused: there is no switch to
-// fail open. A check is never answered by a standby, which may not know yet.
+// fail open. A check is never answered by a standby in recovery, which may not know yet; a logical replica, and a former
+// primary that was not shut down, cannot be told from a primary.
 //
 // A revocation that returned nil survives a crash of the server, because a weak synchronous_commit is raised for its
 // transaction. In a transaction of the caller's it is true when that commits. What an asynchronous failover loses of the

@@ -21,7 +21,7 @@ var (
 
 	// ErrUnavailable says that nobody could tell: the database, or the source of the keys, did not answer, or a standby
 	// did. It carries the cause. The token must be refused, and an HTTP service answers 503. A write that fails with it
-	// may or may not have happened, and can be repeated.
+	// may or may not have happened, and can be repeated; a missing table or right is no less "unavailable", and stays so.
 	ErrUnavailable = errors.New("revocation state unavailable")
 )
 

@@ -90,7 +90,8 @@ func WithCheckTimeout(d time.Duration) PostgresOption {
 
 // WithCheckQueries sets how many queries of Check may run at once. Checks that come while so many run share the next one, so
 // that any number of requests needs no more connections than this. With 0 each check has a query and a connection of its
-// own, under the caller's ctx, and a caller who leaves costs the pool a connection. Default: [DefaultCheckQueries].
+// own, under the caller's ctx, and a caller who leaves costs the pool a connection. What ctx carries, such as a trace,
+// reaches the pool's hooks and tracers only then. Default: [DefaultCheckQueries].
 func WithCheckQueries(n int) PostgresOption {
 	return func(c *postgresConfig) error {
 		if n < 0 {
@@ -221,7 +222,8 @@ func WithTokenType(typ string) ValidatorOption {
 
 // WithEpochClaim judges tokens by their epoch claim instead of by iat: see [Epochs]. Only for an issuer of your own, which
 // mints [Claims]: another might let its users choose such a claim. A token without the claim counts as older than every
-// revocation of its user and issuer. Default: off.
+// revocation of its user and issuer, and one whose claim lies more than a minute ahead of this clock is invalid. Default:
+// off.
 func WithEpochClaim() ValidatorOption {
 	return func(c *validatorConfig) error { c.epochClaim = true; return nil }
 }

@@ -50,8 +50,9 @@ type Checker interface {
 	//
 	// It sees every revocation that was committed before it was called. Otherwise it returns an error that matches
 	// exactly one of ErrRevoked (a *RevokedError), ErrInvalidToken (no issuer; none of ID, SessionID and Subject; no
-	// IssuedAt; no ExpiresAt; an id that is too long; expired for longer than MaxLeeway, or further from now than
-	// MaxTokenLifetime), and ErrUnavailable with its cause. It believes the token: verify the signature first.
+	// IssuedAt; no ExpiresAt; either of them before 1970 or after 9999; a name that is too long, is not UTF-8 or holds NUL;
+	// expired for longer than MaxLeeway, or further from now than MaxTokenLifetime), and ErrUnavailable with its cause. It
+	// believes the token: verify the signature first.
 	// It may be used from several goroutines.
 	Check(ctx context.Context, token Token) error
 }
@@ -62,7 +63,8 @@ type Checker interface {
 //
 // Reason and actor are optional (WithReason, WithActor), and the first to be recorded stay. An empty issuer, subject,
 // session or id, one longer than MaxIDLength, and one that is not UTF-8 or holds NUL is an error that names it, and
-// nothing is written. It may be used from several goroutines, unless it belongs to a transaction that may not.
+// nothing is written. Errors about what was passed match ErrInvalidToken if it was a token, and no sentinel otherwise;
+// errors of the store match ErrUnavailable, also where a repeat will not help. It may be used from several goroutines, unless it belongs to a transaction that may not.
 type Revoker interface {
 	// RevokeToken revokes one token, by Issuer and ID. It is the logout of one device.
 	//
@@ -73,19 +75,25 @@ type Revoker interface {
 	// RevokeTokens revokes many tokens, all or none, in any order and with duplicates, as RevokeToken does.
 	RevokeTokens(ctx context.Context, tokens []Token, opts ...RevokeOption) error
 
-	// RevokeSession revokes every token that carries the session's sid, those still to be issued among them.
+	// RevokeSession revokes every token that carries the session's sid, those still to be issued among them, for
+	// MaxTokenLifetime from now. A repeat prolongs it. End the session where it is kept as well, so that it issues no more.
 	RevokeSession(ctx context.Context, session Session, opts ...RevokeOption) error
 
 	// RevokeUser revokes every token of the user that was issued until now: for a changed password, a disabled account,
 	// a stolen laptop. The user may sign in again; see Epochs and IssueTime for how the next token is known from the
-	// earlier ones. It returns the user's epochs after it, for a token that this same request hands out.
+	// earlier ones.
+	//
+	// It returns the user's epochs after it, for the epoch claim of a token that this same request hands out. That is safe if
+	// the same transaction looks at the credentials after RevokeUser, or has locked the account before it looked (FOR
+	// UPDATE). Otherwise somebody may have disabled the account in between, and the new token would outlive that.
 	//
 	// A repeat is a new instant. Make it the last statement before the commit: see the package documentation.
 	RevokeUser(ctx context.Context, user User, opts ...RevokeOption) (Epochs, error)
 
 	// RevokeUserBefore revokes every token of the user that was issued before t, and is idempotent: for events that are
 	// delivered twice, imports and restores. It never moves an epoch back. A t further ahead of the store's clock than
-	// MaxIssuerSkew is an error.
+	// MaxIssuerSkew is an error. Under the claim rule it revokes every token whose user epoch is less than t: where t is
+	// ahead of the last revocation, every token of the user that is alive.
 	RevokeUserBefore(ctx context.Context, user User, t time.Time, opts ...RevokeOption) error
 
 	// RevokeIssuer revokes every token of every user of the issuer that was issued until now: for a leaked key. It
@@ -97,12 +105,13 @@ type Revoker interface {
 	// get a *RevokedError with the time at which it was spent. A redeemed token is a revoked token, and a revoked
 	// token cannot be redeemed.
 	//
-	// A token that expired longer ago than MaxLeeway never wins, with ErrInvalidToken. On any other error it is not
-	// known whether the token was spent.
+	// A token that expired longer ago than MaxLeeway never wins, with ErrInvalidToken. On ErrUnavailable it is not known
+	// whether the token was spent.
 	Redeem(ctx context.Context, token Token, opts ...RevokeOption) error
 
 	// Epochs returns the user's epochs as they stand, for the epoch claim of a token that is about to be issued. Call
-	// it in the transaction that reads the credentials, or before it, never after.
+	// it before the credentials are read, or in one snapshot with them, never after. An epoch that lies more than a minute
+	// ahead of a validator's clock is refused there.
 	Epochs(ctx context.Context, user User) (Epochs, error)
 }
 
@@ -112,13 +121,14 @@ type Store interface {
 	Revoker
 
 	// IssueTime returns an iat for a token of the user that is alive: in whole seconds, not ahead of the store's clock,
-	// and later than every revocation of the user and of the issuer. Where one was made within this second it waits, for
-	// a second at most (and MaxIssuerSkew, where that is configured), or until ctx ends. A login asks for it before it
+	// and not before any revocation of the user and of the issuer. Where one was made within this second it waits, for
+	// a second at most; where one lies ahead, by WithIssuerSkew or RevokeUserBefore, for as long as that, MaxIssuerSkew at
+	// most; or until ctx ends. A login asks for it before it
 	// checks the credentials, a password change after its commit.
 	IssueTime(ctx context.Context, user User) (time.Time, error)
 
-	// Lookup returns every revocation that makes the token dead, the narrowest first, with reason and actor. None
-	// means that Check would accept the token. It is for operators: a service asks Check.
+	// Lookup returns every revocation that makes the token dead, the narrowest first, with reason and actor. It does not say
+	// whether the token has expired. It is for operators: a service asks Check.
 	Lookup(ctx context.Context, token Token) ([]Revocation, error)
 
 	// InTx calls fn with a Revoker whose writes are all done if fn returns nil and the commit succeeds, and none of

@@ -98,7 +98,8 @@ func (a *app) logOut(ctx context.Context, tokenString string) error {
 func (a *app) changePassword(ctx context.Context, name, from, to string) (string, error) {
 	var epochs revoke.Epochs
 	err := pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
-		// The revocation comes first here only for the story, in which the UPDATE fails and takes it along.
+		// The revocation comes first, and the old password is looked at while the row of the epoch is held. So whoever ends
+		// this user's sessions at the same time has committed and is seen, or waits and ends the new one too.
 		after, err := a.store.WithTx(tx).RevokeUser(ctx, revoke.User{Issuer: issuer, Subject: name},
 			revoke.WithReason("password changed"), revoke.WithActor(name))
 		if err != nil {
