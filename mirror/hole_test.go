@@ -309,14 +309,14 @@ func TestSilentDeath(t *testing.T) {
 	refuses(t, m, token)
 }
 
-// TestRevokeDuringLoad revokes from here and from elsewhere while many rows are being loaded.
+// TestRevokeDuringLoad revokes from here and from elsewhere while a million rows are being loaded.
 func TestRevokeDuringLoad(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	address := pgserver.Database(t)
 	store := newStore(t, address)
 	mustExec(t, store.Pool(), `INSERT INTO revoke.revoked_tokens (key, expires_at, revoked_at, issuer, jti)
-		SELECT gen_random_uuid(), now() + interval '1 hour', now(), 'i', i::text FROM generate_series(1, 300000) AS i`)
+		SELECT gen_random_uuid(), now() + interval '1 hour', now(), 'i', i::text FROM generate_series(1, 1000000) AS i`)
 	followed := newStore(t, address)
 	m, err := mirror.New(followed)
 	must(t, err)
