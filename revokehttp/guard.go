@@ -1,0 +1,241 @@
+package revokehttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pgrevoke/revoke"
+)
+
+// Defaults of the options.
+const (
+	DefaultRealm      = "api"           // of WithRealm: RFC 6750 §3 wants a parameter beside the scheme
+	DefaultRetryAfter = 5 * time.Second // of WithRetryAfter: what a failover takes
+)
+
+// Guard is middleware that lets in requests with a token that a validator accepts. C is the validator's type of claims. It may
+// be used from several goroutines.
+type Guard[C any] struct {
+	validator *revoke.Validator[C]
+	config
+}
+
+// Option configures [New].
+type Option func(*config) error
+
+type config struct {
+	realm       string
+	retryAfter  time.Duration
+	cookie      *cookie // nil where only the header counts
+	crossOrigin *http.CrossOriginProtection
+	preflight   bool
+	answer      func(http.ResponseWriter, *http.Request, error)
+	report      func(*http.Request, error)
+}
+
+// WithRealm names the protected space in WWW-Authenticate (RFC 9110 §11.5), in printable ASCII without quotes and
+// backslashes. Default: [DefaultRealm].
+func WithRealm(realm string) Option {
+	return func(c *config) error {
+		if realm == "" || !isQuotable(realm) {
+			return fmt.Errorf("realm %q is empty, or not printable ASCII without quotes and backslashes", realm)
+		}
+		c.realm = realm
+		return nil
+	}
+}
+
+// isQuotable reports whether s can stand between quotes in a header as it is.
+func isQuotable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' || s[i] == '"' || s[i] == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// WithRetryAfter sets what a 503 asks of clients in its Retry-After, rounded up to seconds. Default: [DefaultRetryAfter].
+func WithRetryAfter(d time.Duration) Option {
+	return func(c *config) error {
+		if d <= 0 {
+			return fmt.Errorf("retry after %v is not positive", d)
+		}
+		c.retryAfter = d
+		return nil
+	}
+}
+
+// WithPreflight lets CORS preflights through to the next handler, which a browser sends without credentials: OPTIONS with
+// Origin and Access-Control-Request-Method. Default: they are refused like any request without a token.
+func WithPreflight() Option {
+	return func(c *config) error { c.preflight = true; return nil }
+}
+
+// WithErrorHandler replaces the answer to a request that is refused. The error matches one of ErrNoToken, ErrBadRequest,
+// ErrCrossOrigin, revoke.ErrRevoked, revoke.ErrInvalidToken and revoke.ErrUnavailable; it is for the log, and not for the
+// caller. [Guard.Refuse] is what it replaces, and can be called by it.
+func WithErrorHandler(answer func(w http.ResponseWriter, r *http.Request, err error)) Option {
+	return func(c *config) error {
+		if answer == nil {
+			return errors.New("error handler is nil")
+		}
+		c.answer = answer
+		return nil
+	}
+}
+
+// WithReport makes the guard call report with the reason of each refusal, for logs and metrics. It contains no token.
+// Default: none.
+func WithReport(report func(r *http.Request, err error)) Option {
+	return func(c *config) error {
+		if report == nil {
+			return errors.New("report is nil")
+		}
+		c.report = report
+		return nil
+	}
+}
+
+// New returns a guard that asks the validator. Tokens are taken from the Authorization header (RFC 6750 §2.1), with
+// [WithCookie] also from a cookie, and never from the URL or the body. An error says which option is wrong.
+func New[C any](validator *revoke.Validator[C], opts ...Option) (*Guard[C], error) {
+	if validator == nil {
+		return nil, errors.New("revokehttp: New: validator is nil")
+	}
+	g := &Guard[C]{validator: validator, config: config{
+		realm:       DefaultRealm,
+		retryAfter:  DefaultRetryAfter,
+		crossOrigin: http.NewCrossOriginProtection(),
+		report:      func(*http.Request, error) {},
+	}}
+	g.answer = g.Refuse
+	for _, opt := range opts {
+		if opt == nil {
+			return nil, errors.New("revokehttp: New: an option is nil")
+		}
+		if err := opt(&g.config); err != nil {
+			return nil, fmt.Errorf("revokehttp: New: %w", err)
+		}
+	}
+	return g, nil
+}
+
+// Require calls next if the request's token is accepted, with the token and its claims in the context, and otherwise answers
+// itself. It takes effect for each request anew.
+func (g *Guard[C]) Require(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if g.preflight && isPreflight(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		token, claims, err := g.validate(r)
+		if err != nil {
+			g.fail(w, r, err)
+			return
+		}
+		ctx := context.WithValue(r.Context(), tokenKey{}, token)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, claimsKey{}, claims)))
+	})
+}
+
+// fail reports and answers.
+func (g *Guard[C]) fail(w http.ResponseWriter, r *http.Request, err error) {
+	g.report(r, err)
+	g.answer(w, r, err)
+}
+
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
+}
+
+func (g *Guard[C]) validate(r *http.Request) (revoke.Token, *C, error) {
+	text, err := g.credentials(r)
+	if err != nil {
+		return revoke.Token{}, nil, err
+	}
+	return g.validator.Validate(r.Context(), text)
+}
+
+// credentials returns the token that the request presents, if its cookie was sent by a page that may.
+func (g *Guard[C]) credentials(r *http.Request) (string, error) {
+	text, fromCookie, err := g.presented(r)
+	if err != nil {
+		return "", err
+	}
+	// A page of another site can make a browser send a cookie, and no Authorization header.
+	if fromCookie {
+		if err := g.crossOrigin.Check(r); err != nil {
+			return "", fmt.Errorf("%w: %w", ErrCrossOrigin, err)
+		}
+	}
+	return text, nil
+}
+
+type (
+	tokenKey  struct{}
+	claimsKey struct{}
+)
+
+// Token returns the token that [Guard.Require] has accepted. False stands for a handler that is not behind one.
+func Token(ctx context.Context) (revoke.Token, bool) {
+	token, ok := ctx.Value(tokenKey{}).(revoke.Token)
+	return token, ok
+}
+
+// Claims returns the claims of the token that [Guard.Require] has accepted. False stands for a handler that is not behind one,
+// or behind one with another type of claims.
+func Claims[C any](ctx context.Context) (*C, bool) {
+	claims, ok := ctx.Value(claimsKey{}).(*C)
+	return claims, ok
+}
+
+// Refuse writes the answer to a request that err refused: 400, 401, 403 or 503, with WWW-Authenticate where RFC 6750 §3
+// wants it. What the body says depends on the status alone. It touches no cookie: whether the token is dead is not known with
+// 503, and with 401 a newer one may be on its way.
+func (g *Guard[C]) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
+	switch {
+	case errors.Is(err, ErrNoToken):
+		g.challenge(w)
+		refuse(w, http.StatusUnauthorized)
+	case errors.Is(err, ErrBadRequest):
+		g.challenge(w, `error="invalid_request"`)
+		refuse(w, http.StatusBadRequest)
+	case errors.Is(err, ErrCrossOrigin):
+		refuse(w, http.StatusForbidden)
+	case errors.Is(err, revoke.ErrUnavailable) || !errors.Is(err, revoke.ErrRevoked) && !errors.Is(err, revoke.ErrInvalidToken):
+		w.Header().Set("Retry-After", strconv.Itoa(int((g.retryAfter+time.Second-1)/time.Second)))
+		refuse(w, http.StatusServiceUnavailable)
+	default:
+		g.challenge(w, `error="invalid_token"`)
+		refuse(w, http.StatusUnauthorized)
+	}
+}
+
+// Forbid answers 403 for a token that is accepted and lacks these scopes (RFC 6750 §3.1, insufficient_scope), which may be
+// none.
+func (g *Guard[C]) Forbid(w http.ResponseWriter, _ *http.Request, scopes ...string) {
+	parameters := []string{`error="insufficient_scope"`}
+	if list := strings.Join(scopes, " "); list != "" && isQuotable(list) {
+		parameters = append(parameters, `scope="`+list+`"`)
+	}
+	g.challenge(w, parameters...)
+	refuse(w, http.StatusForbidden)
+}
+
+// challenge sets WWW-Authenticate.
+func (g *Guard[C]) challenge(w http.ResponseWriter, parameters ...string) {
+	parameters = append([]string{`realm="` + g.realm + `"`}, parameters...)
+	w.Header().Set("WWW-Authenticate", "Bearer "+strings.Join(parameters, ", "))
+}
+
+// refuse writes a status that no cache may keep.
+func refuse(w http.ResponseWriter, status int) {
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, http.StatusText(status), status)
+}
