@@ -199,24 +199,24 @@ func (p *Postgres) Lookup(ctx context.Context, token Token) ([]Revocation, error
 	var found []Revocation
 	standby := false
 	var r Revocation
-	var since, expiresAt int64
+	var since pgtype.Int8 // null for a session that goes on
+	var expiresAt int64
 	var inRecovery bool
 	_, err = pgx.ForEachRow(rows, []any{&r.Scope, &since, &expiresAt, &r.Reason, &r.Actor, &inRecovery}, func() error {
 		standby = standby || inRecovery
+		dead := false // as the clock's row
 		switch r.Scope {
 		case ScopeToken, ScopeSession:
+			dead = since.Valid
 		case ScopeUser:
-			if (Epochs{User: since}).Judge(token) == nil {
-				return nil
-			}
+			dead = Epochs{User: since.Int64}.Judge(token) != nil
 		case ScopeIssuer:
-			if (Epochs{Issuer: since}).Judge(token) == nil {
-				return nil
-			}
-		default: // the clock's row
+			dead = Epochs{Issuer: since.Int64}.Judge(token) != nil
+		}
+		if !dead {
 			return nil
 		}
-		r.Since, r.ExpiresAt = utc(since), utc(expiresAt)
+		r.Since, r.ExpiresAt = utc(since.Int64), utc(expiresAt)
 		found = append(found, r)
 		return nil
 	})

@@ -155,14 +155,47 @@ func TestCheckPlan(t *testing.T) {
 				lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
 				must(t, err)
 				plan := strings.Join(lines, "\n")
-				if n := strings.Count(plan, "Index Scan using"); n != 4 || strings.Contains(plan, "Seq Scan") {
-					t.Errorf("%d index scans, want 4:\n%s", n, plan)
+				if n := strings.Count(plan, "Index Cond: (key = "); n != 4 || strings.Contains(plan, "Seq Scan") {
+					t.Errorf("%d index scans by key, want 4:\n%s", n, plan)
+				}
+				if n := strings.Count(plan, "Index Only Scan using user_epochs_pkey"); n != 2 {
+					t.Errorf("%d scans of an index alone, want 2:\n%s", n, plan)
 				}
 				if argument == key && !strings.Contains(plan, "$1") {
 					t.Errorf("this is no generic plan:\n%s", plan)
 				}
 			}
 		})
+	}
+}
+
+// TestSessionThatGoesOn has a row for a session that nobody has revoked, and checks alone and in company.
+func TestSessionThatGoesOn(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	store, pool := newStore(t, revoke.WithCheckQueries(1))
+	token := newToken()
+	mustExec(t, pool, `INSERT INTO revoke.sessions (key, expires_at, issuer, sid)
+		VALUES (revoke.row_key('session', $1, $2), now() + interval '1 hour', $1, $2)`, token.Issuer, token.SessionID)
+	crowd := func() (errs []error) {
+		results := make([]<-chan error, 20)
+		for i := range results {
+			results[i] = checkLater(ctx, store, token)
+		}
+		for _, result := range results {
+			errs = append(errs, <-result)
+		}
+		return errs
+	}
+	must(t, errors.Join(crowd()...))
+	found, err := store.Lookup(ctx, token)
+	must(t, err)
+	if len(found) != 0 {
+		t.Errorf("Lookup = %+v", found)
+	}
+	must(t, store.RevokeSession(ctx, revoke.Session{Issuer: token.Issuer, ID: token.SessionID}))
+	for _, err := range crowd() {
+		wantError(t, err, revoke.ErrRevoked)
 	}
 }
 
