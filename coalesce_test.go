@@ -337,5 +337,9 @@ func TestCoalescedBlackHole(t *testing.T) {
 		t.Errorf("it took %v to notice", took)
 	}
 	silent.Store(false)
+	start = time.Now()
 	eventually(t, "checks are answered again", func() bool { return store.Check(t.Context(), newToken()) == nil })
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("the queries that nobody answers were given up after %v", took)
+	}
 }

@@ -125,6 +125,10 @@ var tokenCases = []testCase{
 		if !again.ExpiresAt.Equal(longer.ExpiresAt) || !again.Since.Equal(first.Since) {
 			p.errorf("after a longer repeat %+v, want the expiry %v and the time of the first", again, longer.ExpiresAt)
 		}
+		p.must("RevokeToken", p.RevokeToken(p.ctx, shorter, revoke.WithReason("the first")))
+		if noted := p.revocation(token); !noted.ExpiresAt.Equal(longer.ExpiresAt) || noted.Reason != "the first" {
+			p.errorf("after a shorter repeat with a reason %+v, want the reason and the expiry %v", noted, longer.ExpiresAt)
+		}
 	}},
 	{"RevokeToken/stores nothing of a token that has long expired", func(p *probe) {
 		token := p.token()
