@@ -30,7 +30,7 @@ func fillTokens(tb testing.TB, pool *pgxpool.Pool, n int) {
 
 // BenchmarkCheck asks a mirror of some size about a good token, with all its identifiers, from memory.
 func BenchmarkCheck(b *testing.B) {
-	for _, entries := range []int{1_000, 1_000_000} {
+	for _, entries := range []int{1_000, 1_000_000, 10_000_000} {
 		b.Run(fmt.Sprintf("entries=%d", entries), func(b *testing.B) {
 			store := newStore(b, pgserver.Database(b))
 			fillTokens(b, store.Pool(), entries)

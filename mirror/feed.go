@@ -65,26 +65,20 @@ type feedSQL struct{ loadExact, pollExact, loadWhole string }
 func newFeedSQL(schema string) feedSQL {
 	const header = `SELECT 0, {snapshot}, coalesce(current_setting('` + nonceSetting + `', true), '') || pg_is_in_recovery()::text, clock_timestamp()
 `
-	const rows = `UNION ALL SELECT 1, issuer, jti, expires_at FROM {schema}.revoked_tokens
-WHERE expires_at > (SELECT clock_timestamp() - {margin}){changed}
-UNION ALL SELECT 2, issuer, sid, expires_at FROM {schema}.sessions
-WHERE expires_at > (SELECT clock_timestamp() - {margin}) AND revoked_at IS NOT NULL{changed}
-UNION ALL SELECT CASE WHEN subject IS NULL THEN 4 ELSE 3 END, issuer, coalesce(subject, ''), not_before FROM {schema}.user_epochs
-WHERE expires_at > (SELECT clock_timestamp() - {margin}){changed}`
-	fill := func(snapshot, changed string) string {
-		return strings.NewReplacer(
-			"{schema}", `"`+schema+`"`,
-			"{margin}", fmt.Sprintf("interval '%d seconds'", int64(revoke.RetentionMargin/time.Second)),
-			"{snapshot}", snapshot,
-			"{changed}", changed,
-		).Replace(header + rows)
+	const rows = `UNION ALL SELECT 1, issuer, jti, expires_at FROM {schema}.revoked_tokens WHERE {which}
+UNION ALL SELECT 2, issuer, sid, expires_at FROM {schema}.sessions WHERE {which} AND revoked_at IS NOT NULL
+UNION ALL SELECT CASE WHEN subject IS NULL THEN 4 ELSE 3 END, issuer, coalesce(subject, ''), not_before FROM {schema}.user_epochs WHERE {which}`
+	fill := func(snapshot, which string) string {
+		return strings.NewReplacer("{schema}", `"`+schema+`"`, "{snapshot}", snapshot, "{which}", which).Replace(header + rows)
 	}
-	// What the last snapshot did not show is what began after it, and what was under way in it.
-	const changed = ` AND (xid >= ($1::text)::xid8 OR xid = ANY (($2::text[])::xid8[]))`
+	live := fmt.Sprintf("expires_at > (SELECT clock_timestamp() - interval '%d seconds')", int64(revoke.RetentionMargin/time.Second))
+	// What the last snapshot did not show is what began after it, and what was under way in it. There is no condition on
+	// expires_at beside it, because on a table without statistics its index would be taken for the better one.
+	const changed = "(xid >= ($1::text)::xid8 OR xid = ANY (($2::text[])::xid8[]))"
 	return feedSQL{
-		loadExact: fill("pg_current_snapshot()::text", ""),
+		loadExact: fill("pg_current_snapshot()::text", live),
 		pollExact: fill("pg_current_snapshot()::text", changed),
-		loadWhole: fill("''", ""),
+		loadWhole: fill("''", live),
 	}
 }
 
@@ -114,7 +108,7 @@ func (m *Mirror) connect(ctx context.Context) (*session, error) {
 	if err == nil {
 		// Where they exist. A load may take its time, and idle time is what this session is made of.
 		_, err = conn.Exec(ctx, `SELECT set_config(name, '0', false) FROM pg_settings
-			WHERE name IN ('statement_timeout', 'idle_session_timeout', 'max_parallel_workers_per_gather')`)
+			WHERE name IN ('statement_timeout', 'idle_session_timeout', 'max_parallel_workers_per_gather', 'jit')`)
 	}
 	if err == nil {
 		_, err = conn.Exec(ctx, "LISTEN "+channel)

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgrevoke/revoke"
@@ -299,5 +301,46 @@ func TestFingerprints(t *testing.T) {
 			}
 			seen[fingerprint] = name
 		}
+	}
+}
+
+// TestGrowth bounds the memory of a table that was filled one by one, at each size that it has.
+func TestGrowth(t *testing.T) {
+	t.Parallel()
+	grown := newTable(0)
+	for n := range uint64(300_000) {
+		grown = add(grown, entry{fingerprint: fingerprint(kindToken, 1, n), value: 1})
+		if each := float64(grown.bytes()) / float64(grown.used); grown.used > 1000 && each > 43 {
+			t.Fatalf("%d entries take %.1f bytes each", grown.used, each)
+		}
+	}
+}
+
+// TestPollPlan polls large tables without statistics, as they are after a restore: by what has changed, and not by what is live.
+func TestPollPlan(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	m, _ := newMirror(t)
+	for _, sql := range []string{
+		"ALTER TABLE revoke.revoked_tokens SET (autovacuum_enabled = off)",
+		`INSERT INTO revoke.revoked_tokens (key, expires_at, revoked_at, issuer, jti)
+			SELECT gen_random_uuid(), now() + interval '1 hour', now(), 'i', i::text FROM generate_series(1, 100000) AS i`,
+	} {
+		_, err := m.store.Pool().Exec(ctx, sql)
+		must(t, err)
+	}
+	s, err := m.connect(ctx)
+	must(t, err)
+	defer s.close()
+	f := &exactFeed{session: s}
+	_, err = f.load(ctx, func(row) {})
+	must(t, err)
+	rows, err := s.conn.Query(ctx, "EXPLAIN "+s.sql.pollExact, f.xmax, f.xip)
+	must(t, err)
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	must(t, err)
+	plan := strings.Join(lines, "\n")
+	if strings.Contains(plan, "expires_at_idx") || strings.Contains(plan, "Seq Scan") || !strings.Contains(plan, "revoked_tokens_xid_idx") {
+		t.Errorf("a poll reads more than what has changed:\n%s", plan)
 	}
 }

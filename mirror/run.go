@@ -80,8 +80,10 @@ func (m *Mirror) follow(ctx context.Context, wholeOnly bool) (polled bool, err e
 	if err := m.load(ctx, source.load); err != nil {
 		return false, err
 	}
-	for {
-		m.rest(ctx, s)
+	for first := true; ; first = false {
+		if !first || source.whole() { // a load may have taken longer than the bound, which a poll mends
+			m.rest(ctx, s)
+		}
 		if ctx.Err() != nil {
 			return true, ctx.Err()
 		}
@@ -235,7 +237,7 @@ func (m *Mirror) entryOf(r row) entry {
 // add puts an entry into a table, or into a larger one that it returns, and which nobody reads yet.
 func add(t *table, e entry) *table {
 	if t.full() {
-		larger := newTable(2 * t.used)
+		larger := newTable(t.used) // of twice as many slots
 		for old := range t.all {
 			larger.put(old)
 		}
