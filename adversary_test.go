@@ -295,7 +295,7 @@ func TestValidatorRefusesHeaders(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			refused(t, v, token, revoke.ErrInvalidToken)
-			if _, err := v.Identify(token); err == nil {
+			if _, _, err := v.Identify(token); err == nil {
 				t.Error("Identify believes it")
 			}
 		})
@@ -511,7 +511,7 @@ func TestRespellingsStayRevoked(t *testing.T) {
 	if before == 0 {
 		t.Error("no other spelling verifies, so this proves nothing")
 	}
-	token, err := v.Identify(good)
+	token, _, err := v.Identify(good)
 	must(t, err)
 	must(t, store.RevokeToken(t.Context(), token))
 	refused(t, v, good, revoke.ErrRevoked)

@@ -35,7 +35,7 @@ func FuzzValidate(f *testing.F) {
 			if token != (revoke.Token{}) || claims != nil {
 				t.Fatalf("beside %v there is %+v and %+v", err, token, claims)
 			}
-			if _, err := v.Identify(text); err != nil {
+			if _, _, err := v.Identify(text); err != nil {
 				wantError(t, err, revoke.ErrInvalidToken)
 			}
 			return
@@ -57,7 +57,7 @@ func FuzzValidate(f *testing.F) {
 				t.Fatalf("identifier %q", id)
 			}
 		}
-		identified, err := v.Identify(text)
+		identified, _, err := v.Identify(text)
 		if err != nil || identified != token {
 			t.Fatalf("Identify = %+v, %v, want %+v", identified, err, token)
 		}

@@ -122,12 +122,11 @@ func (v *Validator[C]) Validate(ctx context.Context, tokenString string) (Token,
 	return token, claims, nil
 }
 
-// Identify returns the identity of a token that may have expired, and does not ask whether it was revoked. Everything
-// else is as in Validate. It is for a logout of this token and its session, which a user may ask for with an expired one.
-// What ends more than that demands a token that passes Validate.
-func (v *Validator[C]) Identify(tokenString string) (Token, error) {
-	token, _, err := v.read("Identify", tokenString, true)
-	return token, err
+// Identify returns the identity and the claims of a token that may have expired, and does not ask whether it was revoked.
+// Everything else is as in Validate. It is for a logout of this token and its session, which a user may ask for with an
+// expired one. What ends more than that demands a token that passes Validate.
+func (v *Validator[C]) Identify(tokenString string) (Token, *C, error) {
+	return v.read("Identify", tokenString, true)
 }
 
 // read verifies a token, all but its revocation.

@@ -190,7 +190,7 @@ func TestDeepAndLong(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			refused(t, v, token, revoke.ErrInvalidToken)
-			_, err := v.Identify(token)
+			_, _, err := v.Identify(token)
 			if err == nil {
 				t.Fatal("Identify believes it")
 			}
@@ -254,7 +254,7 @@ func TestErrorsSayNothing(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			_, _, validated := v.Validate(t.Context(), token)
-			_, identified := v.Identify(token)
+			_, _, identified := v.Identify(token)
 			if validated == nil || (identified == nil) != (what == "expired" || what == "revoked") {
 				t.Fatalf("Validate: %v, Identify: %v", validated, identified)
 			}
@@ -307,7 +307,7 @@ func TestRespellingsStayDead(t *testing.T) {
 	for _, scope := range []string{"token", "session", "user", "issuer", "spent"} {
 		stores[scope] = revoketest.NewMemory(revoketest.WithClock(mintClock))
 	}
-	token, err := es256(t, &askedFor{}).Identify(good)
+	token, _, err := es256(t, &askedFor{}).Identify(good)
 	must(t, err)
 	must(t, stores["token"].RevokeToken(t.Context(), token))
 	must(t, stores["session"].RevokeSession(t.Context(), revoke.Session{Issuer: token.Issuer, ID: token.SessionID}))
@@ -342,7 +342,7 @@ func TestRespellingsStayDead(t *testing.T) {
 	}
 	// What verifies in another spelling has the identity of the first.
 	for what, text := range texts {
-		if other, err := es256(t, &askedFor{}).Identify(text); err == nil && other != token {
+		if other, _, err := es256(t, &askedFor{}).Identify(text); err == nil && other != token {
 			t.Errorf("%s: %+v, want %+v", what, other, token)
 		}
 	}

@@ -146,11 +146,11 @@ func TestIdentify(t *testing.T) {
 	at := func(d time.Duration) string { return fmt.Sprint(mintNow.Add(d).Unix()) }
 	v := es256(t, neverAsked{t}, revoke.WithParserOptions(jwt.WithAudience("api")), revoke.WithTokenType("JWT"))
 	for _, exp := range []time.Duration{-time.Second, -30 * 24 * time.Hour, time.Hour} {
-		token, err := v.Identify(mint(t, map[string]string{"exp": at(exp), "iat": at(exp - time.Minute)}))
+		token, claims, err := v.Identify(mint(t, map[string]string{"exp": at(exp), "iat": at(exp - time.Minute)}))
 		if err != nil && exp < time.Hour {
 			t.Errorf("expired since %v: %v", -exp, err)
 		}
-		if err == nil && (token.ID != "token-1" || token.SessionID != "session-1" || !token.ExpiresAt.Equal(mintNow.Add(exp))) {
+		if err == nil && (token.ID != "token-1" || claims.ID != "token-1" || token.SessionID != "session-1" || !token.ExpiresAt.Equal(mintNow.Add(exp))) {
 			t.Errorf("Identify = %+v", token)
 		}
 	}
@@ -164,8 +164,8 @@ func TestIdentify(t *testing.T) {
 		"forged":           strings.Replace(mint(t, nil), ".", "."+b64(`{"sub":"bob"}`)[:4], 1),
 		"a long lifetime":  mint(t, map[string]string{"iat": "0", "exp": at(-time.Hour)}),
 	} {
-		token, err := v.Identify(token)
-		if err == nil || token != (revoke.Token{}) {
+		token, claims, err := v.Identify(token)
+		if err == nil || claims != nil || token != (revoke.Token{}) {
 			t.Errorf("%s: Identify = %+v, %v", what, token, err)
 			continue
 		}
@@ -190,7 +190,7 @@ func TestKeySourceFails(t *testing.T) {
 		v, err := revoke.NewValidator[revoke.Claims](neverAsked{t}, testIssuer, keyfunc, []string{"ES256"})
 		must(t, err)
 		refused(t, v, token, c.want)
-		if _, err := v.Identify(token); !errors.Is(err, c.want) {
+		if _, _, err := v.Identify(token); !errors.Is(err, c.want) {
 			t.Errorf("Identify = %v", err)
 		}
 	}

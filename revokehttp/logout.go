@@ -64,7 +64,7 @@ func (g *Guard[C]) Logout(store revoke.Store, opts ...LogoutOption) (http.Handle
 		if err != nil {
 			return err
 		}
-		token, err := g.validator.Identify(text)
+		token, _, err := g.validator.Identify(text)
 		if err != nil {
 			return err
 		}

@@ -86,7 +86,7 @@ func (a *app) sign(name string, epochs revoke.Epochs) (string, error) {
 
 // logOut ends the token's session. A token that has expired may still log out.
 func (a *app) logOut(ctx context.Context, tokenString string) error {
-	token, err := a.validator.Identify(tokenString)
+	token, _, err := a.validator.Identify(tokenString)
 	if err != nil {
 		return err
 	}
