@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -209,7 +208,7 @@ func (g *Guard[C]) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
 	case errors.Is(err, ErrCrossOrigin):
 		refuse(w, http.StatusForbidden)
 	case errors.Is(err, revoke.ErrUnavailable) || !errors.Is(err, revoke.ErrRevoked) && !errors.Is(err, revoke.ErrInvalidToken):
-		w.Header().Set("Retry-After", strconv.Itoa(int((g.retryAfter+time.Second-1)/time.Second)))
+		w.Header().Set("Retry-After", seconds(g.retryAfter))
 		refuse(w, http.StatusServiceUnavailable)
 	default:
 		g.challenge(w, `error="invalid_token"`)
