@@ -292,7 +292,13 @@ func TestLogout(t *testing.T) {
 			t.Errorf("%s: %d", method, response.Code)
 		}
 	}
-	wants(t, answer(logout, request("POST", "/")), 401, nothingSent)
+	for site, dropped := range map[string]int{"same-origin": 1, "cross-site": 0} {
+		response := answer(logout, request("POST", "/", "Cookie", "__Host-session=", "Sec-Fetch-Site", site))
+		wants(t, response, 401, nothingSent)
+		if set := cookies(t, response); len(set) != dropped {
+			t.Errorf("without a token, %s: cookies %v", site, set)
+		}
+	}
 	wants(t, answer(logout, request("POST", "/", "Cookie", "__Host-session="+presented, "Sec-Fetch-Site", "cross-site")), 403, "")
 	wants(t, answer(logout, request("POST", "/", "Authorization", "Bearer "+presented+"x")), 401, invalidToken)
 	s.store.Fail(errors.New("it is down"))

@@ -56,8 +56,9 @@ func WithRecord(opts ...revoke.RevokeOption) LogoutOption {
 // Logout returns a handler of POST that revokes the token which the request presents, and its session where it has one. The token
 // may have expired, since its session may not have.
 //
-// It answers 204 when the revocation is durable, also for one that was revoked before, and drops the guard's cookie with it. While
-// the store cannot answer it is 503, and the cookie stays. An error says which argument is wrong.
+// It answers 204 when the revocation is durable, also for one that was revoked before, and drops the guard's cookie with it. Without
+// a token it is 401, and the cookie is dropped too; with one that is not valid it is 401, and while the store cannot answer it is
+// 503, and the cookie stays. An error says which argument is wrong.
 func (g *Guard[C]) Logout(store revoke.Store, opts ...LogoutOption) (http.Handler, error) {
 	return g.logout("Logout", store, opts, func(r *http.Request, record []revoke.RevokeOption) error {
 		text, err := g.credentials(r)
@@ -127,6 +128,10 @@ func (g *Guard[C]) logout(operation string, store revoke.Store, opts []LogoutOpt
 		defer cancel()
 		r = r.WithContext(ctx)
 		if err := end(r, c.record); err != nil {
+			// Who sends no token has none to lose, unless another site had the browser leave its cookie out.
+			if g.cookie != nil && errors.Is(err, ErrNoToken) && g.crossOrigin.Check(r) == nil {
+				http.SetCookie(w, g.cookie.expired())
+			}
 			g.fail(w, r, err)
 			return
 		}
