@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/base64"
 	"fmt"
 	"maps"
@@ -44,6 +45,14 @@ var providerKey = sync.OnceValue(func() *ecdsa.PrivateKey {
 	return key
 })
 
+var providerRSA = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
 func providerKeyfunc(*jwt.Token) (any, error) { return providerKey().Public(), nil }
 
 // signText signs a header and a payload as they are written, with whatever key fits the algorithm.
@@ -53,6 +62,8 @@ func signText(tb testing.TB, alg, header, payload string) string {
 	switch alg {
 	case "HS256":
 		key = testKey
+	case "RS256":
+		key = providerRSA()
 	case "none":
 		key = jwt.UnsafeAllowNoneSignatureType
 	}
