@@ -30,7 +30,7 @@ type Ends struct {
 // tokens: it must require a sid (revoke.WithRequiredSession), because a token without one would live on. It should not have
 // revoke.WithOptionalSubject either, or a logout of the user spares tokens that have no sub.
 //
-// Access tokens of Keycloak carry the sid of its logout tokens; those of Auth0 by themselves do not.
+// Access tokens of Keycloak carry the sid of its logout tokens. Those of Auth0 do not, and cannot be made to: choose EndUser.
 func EndSession(validator SessionValidator) Ends { return Ends{revoke.ScopeSession, validator} }
 
 // EndUser ends every session of the user, whichever of them the logout names, for providers whose access tokens have no sid. A

@@ -82,7 +82,8 @@ func ExampleNewGlobalTokenRevocation() {
 	const okta, endpoint = "https://example.okta.com", "https://app.example/global-token-revocation"
 	mount := func(mux *http.ServeMux, store revoke.Store, oktaKeys jwt.Keyfunc, userOf func(ctx context.Context, email string) (string, error)) error {
 		callers, err := revoke.NewValidator[revoke.Claims](store, okta, oktaKeys, []string{"RS256"},
-			revoke.WithParserOptions(jwt.WithAudience(endpoint)), revoke.WithMaxLifetime(time.Hour))
+			revoke.WithTokenType("global-token-revocation+jwt"), revoke.WithParserOptions(jwt.WithAudience(endpoint)),
+			revoke.WithMaxLifetime(time.Hour))
 		if err != nil {
 			return err
 		}
