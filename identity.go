@@ -5,12 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/pgrevoke/revoke/internal/strict"
 )
 
 // key is what a row is found by: the first 16 bytes of SHA-256 over the kind and the length-prefixed issuer and id. The
@@ -38,58 +38,19 @@ func issuerKey(issuer string) key {
 	return newKey(ScopeIssuer, issuer, "")
 }
 
-// maxTime is the last instant of the year 9999: beyond it RFC 3339 cannot write a time, and databases begin to disagree.
-var maxTime = time.Unix(253402300799, 0)
+// maxTime is the last instant that is stored.
+var maxTime = time.Unix(strict.MaxTime, 0)
+
+// Both are what the reader of tokens and the writer of rows hold a name to.
+var _ = [1]struct{}{}[MaxIDLength-strict.MaxIDLength]
 
 // isStorable reports whether a time lies between 1970 and the end of 9999.
 func isStorable(t time.Time) bool { return t.Unix() >= 0 && !t.After(maxTime) }
 
-// checkID reports what is wrong with an identifier; name is for the error.
-func checkID(name, id string) error {
-	if id == "" {
-		return fmt.Errorf("%s is empty", name)
-	}
-	return checkText(name, id)
-}
-
-func checkText(name, s string) error {
-	if len(s) <= MaxIDLength && isPlain(s) {
-		return nil
-	}
-	switch {
-	case len(s) > MaxIDLength:
-		return fmt.Errorf("%s is %d bytes long, at most %d are allowed", name, len(s), MaxIDLength)
-	case !utf8.ValidString(s):
-		return fmt.Errorf("%s is not valid UTF-8", name)
-	case strings.IndexByte(s, 0) >= 0:
-		return fmt.Errorf("%s contains a NUL byte", name)
-	}
-	return nil
-}
-
-// isPlain reports whether a string is ASCII without NUL, as most identifiers are, eight bytes at a time.
-func isPlain(s string) bool {
-	const high, low = 0x8080808080808080, 0x0101010101010101
-	for len(s) >= 8 {
-		word := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
-			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
-		if (word|(word-low))&high != 0 { // a byte of 128 or more, or a zero, from which the subtraction borrows
-			return false
-		}
-		s = s[8:]
-	}
-	for i := range len(s) {
-		if s[i] == 0 || s[i] >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
-}
-
 // ValidateRevocation reports whether the token can be revoked: by Issuer and ID, with an ExpiresAt that is zero or that
 // a database can store. The error matches ErrInvalidToken. It is for implementations of [Revoker].
 func (t Token) ValidateRevocation() error {
-	err := errors.Join(checkID("issuer", t.Issuer), checkID("id", t.ID))
+	err := errors.Join(strict.CheckID("issuer", t.Issuer), strict.CheckID("id", t.ID))
 	if !t.ExpiresAt.IsZero() && !isStorable(t.ExpiresAt) {
 		err = errors.Join(err, errors.New("expiry lies before 1970 or after 9999"))
 	}
@@ -102,11 +63,11 @@ func (t Token) ValidateCheck() error {
 	if t.ID == "" && t.SessionID == "" && t.Subject == "" {
 		return invalidToken(errors.New("it has neither id nor session nor subject"))
 	}
-	if err := checkID("issuer", t.Issuer); err != nil {
+	if err := strict.CheckID("issuer", t.Issuer); err != nil {
 		return invalidToken(err)
 	}
 	for _, id := range [...]struct{ name, value string }{{"id", t.ID}, {"session", t.SessionID}, {"subject", t.Subject}} {
-		if err := checkText(id.name, id.value); err != nil {
+		if err := strict.CheckText(id.name, id.value); err != nil {
 			return invalidToken(err)
 		}
 	}
@@ -151,12 +112,12 @@ func (t Token) ValidateRedeem(now time.Time) error {
 
 // Validate reports what is wrong with the user's names.
 func (u User) Validate() error {
-	return errors.Join(checkID("issuer", u.Issuer), checkID("subject", u.Subject))
+	return errors.Join(strict.CheckID("issuer", u.Issuer), strict.CheckID("subject", u.Subject))
 }
 
 // Validate reports what is wrong with the session's names.
 func (s Session) Validate() error {
-	return errors.Join(checkID("issuer", s.Issuer), checkID("session", s.ID))
+	return errors.Join(strict.CheckID("issuer", s.Issuer), strict.CheckID("session", s.ID))
 }
 
 func invalidToken(cause error) error {

@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/pgrevoke/revoke/internal/strict"
 )
 
 // Limits that revokers, validators and sweepers share. They are constants because the program that revokes a token and
@@ -143,7 +144,7 @@ func NewRecord(opts ...RevokeOption) (Record, error) {
 func WithReason(reason string) RevokeOption {
 	return func(r *Record) error {
 		r.Reason = reason
-		return checkText("reason", reason)
+		return strict.CheckText("reason", reason)
 	}
 }
 
@@ -151,7 +152,7 @@ func WithReason(reason string) RevokeOption {
 func WithActor(actor string) RevokeOption {
 	return func(r *Record) error {
 		r.Actor = actor
-		return checkText("actor", actor)
+		return strict.CheckText("actor", actor)
 	}
 }
 
@@ -165,6 +166,7 @@ type validatorConfig struct {
 	tokenType     string
 	epochClaim    bool
 	optional      optionalClaims
+	session       bool // sid is required
 	now           func() time.Time
 	parserOptions []jwt.ParserOption
 }
@@ -215,7 +217,7 @@ func WithTokenType(typ string) ValidatorOption {
 		if typ == "" {
 			return errors.New("token type is empty")
 		}
-		c.tokenType = mediaType(typ)
+		c.tokenType = strict.MediaType(typ)
 		return nil
 	}
 }
@@ -250,6 +252,12 @@ func WithOptionalIssuedAt() ValidatorOption {
 // the validator was given, so their keys must be those of that one issuer.
 func WithOptionalIssuer() ValidatorOption {
 	return func(c *validatorConfig) error { c.optional.issuer = true; return nil }
+}
+
+// WithRequiredSession refuses tokens that have no sid, with jwt.ErrTokenRequiredClaimMissing: for an issuer whose logout ends
+// sessions, and would leave such a token alive. Default: a token without sid is not part of any session.
+func WithRequiredSession() ValidatorOption {
+	return func(c *validatorConfig) error { c.session = true; return nil }
 }
 
 // WithClock sets the validator's clock. It must be safe for several goroutines. Default: [time.Now].
@@ -291,9 +299,4 @@ func apply[C any, O ~func(*C) error](constructor string, config *C, opts []O) er
 		}
 	}
 	return nil
-}
-
-// mediaType brings a typ to the form in which two are compared (RFC 7515 §4.1.9).
-func mediaType(typ string) string {
-	return strings.TrimPrefix(strings.ToLower(typ), "application/")
 }

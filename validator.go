@@ -2,15 +2,14 @@ package revoke
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/pgrevoke/revoke/internal/strict"
 )
 
 // Claims are the claims of a token of your own: the registered ones, the session, and the epochs of its user for the
@@ -56,7 +55,7 @@ func NewValidator[C any, P interface {
 			now:         systemClock,
 		},
 	}
-	err := errors.Join(checkID("issuer", issuer), checkAlgorithms(algorithms))
+	err := errors.Join(strict.CheckID("issuer", issuer), strict.CheckAlgorithms(algorithms))
 	if checker == nil {
 		err = errors.Join(err, errors.New("checker is nil"))
 	}
@@ -82,28 +81,11 @@ func (v *Validator[C]) claimsValidator(now func() time.Time) *jwt.Validator {
 		jwt.WithLeeway(v.leeway), jwt.WithTimeFunc(now), jwt.WithExpirationRequired())...)
 }
 
-// checkAlgorithms refuses lists that would accept more than one may think.
-func checkAlgorithms(algorithms []string) error {
-	if len(algorithms) == 0 {
-		return errors.New("no algorithm is allowed; name one, such as ES256")
-	}
-	hmac := 0
-	for _, name := range algorithms {
-		method := jwt.GetSigningMethod(name)
-		switch {
-		case strings.EqualFold(name, "none") || method == jwt.SigningMethod(jwt.SigningMethodNone):
-			return fmt.Errorf("algorithm %q signs nothing", name)
-		case method == nil:
-			return fmt.Errorf("algorithm %q is not known to golang-jwt, which knows %q", name, jwt.GetAlgorithms())
-		}
-		if _, ok := method.(*jwt.SigningMethodHMAC); ok {
-			hmac++
-		}
-	}
-	if hmac > 0 && hmac < len(algorithms) {
-		return fmt.Errorf("algorithms %q mix HMAC with public-key algorithms", algorithms)
-	}
-	return nil
+// RequiresSession reports whether this validator is of the issuer and accepts only tokens that have a sid: see
+// [WithRequiredSession]. What answers a logout by ending a session asks for it, because no such logout ends a token without
+// one.
+func (v *Validator[C]) RequiresSession(issuer string) bool {
+	return v != nil && v.session && v.issuer == issuer
 }
 
 // Validate returns the token's identity and its claims if the token is accepted: signed by the issuer, valid now, and not
@@ -137,7 +119,7 @@ func (v *Validator[C]) read(operation, tokenString string, mayBeExpired bool) (T
 		}
 		return Token{}, nil, as(operation, ErrInvalidToken, err)
 	}
-	if err := v.checkText(tokenString); err != nil {
+	if err := strict.CheckForm(tokenString, v.maxSize); err != nil {
 		return fail(err)
 	}
 	claims := new(C)
@@ -151,19 +133,18 @@ func (v *Validator[C]) read(operation, tokenString string, mayBeExpired bool) (T
 	if err := v.checkHeader(parsed.Header); err != nil {
 		return fail(err)
 	}
-	text := tokenString[strings.IndexByte(tokenString, '.')+1 : strings.LastIndexByte(tokenString, '.')]
-	data, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	data, err := strict.Payload(tokenString)
 	if err != nil {
-		return fail(fmt.Errorf("%w: %w", jwt.ErrTokenMalformed, err))
+		return fail(err)
 	}
-	p, err := readPayload(data, v.epochClaim)
+	read, err := strict.ReadClaims(data, v.kind())
 	if err != nil {
 		return fail(fmt.Errorf("%w: %w", jwt.ErrTokenInvalidClaims, err))
 	}
 	now := v.now()
-	token, err := v.identity(p, now)
+	token, err := v.identity(read, now)
 	if err == nil {
-		err = v.checkTimes(p, now, mayBeExpired)
+		err = v.checkTimes(read, now, mayBeExpired)
 	}
 	if err != nil {
 		return fail(fmt.Errorf("%w: %w", jwt.ErrTokenInvalidClaims, err))
@@ -180,81 +161,66 @@ func (v *Validator[C]) read(operation, tokenString string, mayBeExpired bool) (T
 	return token, claims, nil
 }
 
-// checkText looks at a token's length and letters before anything is decoded: a JWS in compact form (RFC 7515 §7.1) is
-// three parts of base64url. golang-jwt lets line breaks pass in them.
-func (v *Validator[C]) checkText(tokenString string) error {
-	if len(tokenString) > v.maxSize {
-		return fmt.Errorf("%w: it is %d bytes long, at most %d are allowed", jwt.ErrTokenMalformed, len(tokenString), v.maxSize)
+// kind is what claims are read.
+func (v *Validator[C]) kind() strict.Kind {
+	if v.epochClaim {
+		return strict.EpochToken
 	}
-	dots := 0
-	for i := range len(tokenString) {
-		switch c := tokenString[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-		case c == '.':
-			dots++
-		default:
-			return fmt.Errorf("%w: byte %d is not of the base64url alphabet", jwt.ErrTokenMalformed, i)
-		}
-	}
-	if dots != 2 {
-		return fmt.Errorf("%w: it has %d parts, not 3", jwt.ErrTokenMalformed, dots+1)
-	}
-	return nil
+	return strict.AccessToken
 }
 
-// checkHeader refuses what golang-jwt ignores.
 func (v *Validator[C]) checkHeader(header map[string]any) error {
-	if _, ok := header["crit"]; ok {
-		return fmt.Errorf("%w: extensions that the header calls critical are not understood (RFC 7515 §4.1.11)", jwt.ErrTokenUnverifiable)
-	}
-	if b64, ok := header["b64"]; ok && b64 != true {
-		return fmt.Errorf("%w: a payload that is not encoded is not understood (RFC 7797)", jwt.ErrTokenUnverifiable)
+	if err := strict.CheckHeader(header); err != nil {
+		return err
 	}
 	if v.tokenType == "" {
 		return nil
 	}
-	if typ, ok := header["typ"].(string); !ok || mediaType(typ) != v.tokenType {
+	if typ, ok := header["typ"].(string); !ok || strict.MediaType(typ) != v.tokenType {
 		return fmt.Errorf("%w: its typ is not %q", jwt.ErrTokenInvalidClaims, v.tokenType)
 	}
 	return nil
 }
 
 // identity demands the claims by which a token can be revoked.
-func (v *Validator[C]) identity(p payload, now time.Time) (Token, error) {
+func (v *Validator[C]) identity(read strict.Claims, now time.Time) (Token, error) {
 	for _, claim := range [...]struct {
 		name              string
 		missing, optional bool
 	}{
-		{"iss", p.issuer == "", v.optional.issuer},
-		{"sub", p.subject == "", v.optional.subject},
-		{"jti", p.id == "", v.optional.id},
-		{"iat", p.issuedAt == noDate, v.optional.issuedAt},
-		{"exp", p.expiresAt == noDate, false},
+		{"iss", read.Issuer == "", v.optional.issuer},
+		{"sub", read.Subject == "", v.optional.subject},
+		{"jti", read.ID == "", v.optional.id},
+		{"iat", read.IssuedAt == strict.NoDate, v.optional.issuedAt},
+		{"exp", read.ExpiresAt == strict.NoDate, false},
+		{"sid", read.Session == "", !v.session},
 	} {
 		if claim.missing && !claim.optional {
 			return Token{}, fmt.Errorf("%w: %q", jwt.ErrTokenRequiredClaimMissing, claim.name)
 		}
 	}
-	if p.issuer != "" && p.issuer != v.issuer {
+	if read.Issuer != "" && read.Issuer != v.issuer {
 		return Token{}, jwt.ErrTokenInvalidIssuer
 	}
 	token := Token{
 		Issuer:    v.issuer,
-		ID:        p.id,
-		Subject:   p.subject,
-		SessionID: p.session,
-		IssuedAt:  time.Unix(max(p.issuedAt, 0), 0).UTC(),
-		ExpiresAt: time.Unix(p.expiresAt, 0).UTC(),
+		ID:        read.ID,
+		Subject:   read.Subject,
+		SessionID: read.Session,
+		IssuedAt:  time.Unix(max(read.IssuedAt, 0), 0).UTC(),
+		ExpiresAt: time.Unix(read.ExpiresAt, 0).UTC(),
 	}
 	if !v.epochClaim {
 		return token, nil
 	}
 	token.Epochs = &Epochs{} // a token without the claim is older than every revocation
-	if p.epochs != nil {
-		token.Epochs = p.epochs
+	if read.Epochs != nil {
+		if err := token.Epochs.UnmarshalJSON(read.Epochs); err != nil {
+			return Token{}, err
+		}
 	}
 	if ahead := now.Add(maxEpochAhead).UnixMicro(); token.Epochs.User > ahead || token.Epochs.Issuer > ahead {
-		return Token{}, fmt.Errorf("claim %q is more than %v ahead", epochClaim, maxEpochAhead)
+		return Token{}, fmt.Errorf("claim %q is more than %v ahead", strict.EpochClaim, maxEpochAhead)
 	}
 	return token, nil
 }
@@ -263,22 +229,22 @@ func (v *Validator[C]) identity(p payload, now time.Time) (Token, error) {
 // difference between the clocks of validator and database.
 const maxEpochAhead = time.Minute
 
-func (v *Validator[C]) checkTimes(p payload, now time.Time, mayBeExpired bool) error {
-	issuedAt := p.issuedAt
-	if issuedAt == noDate {
-		issuedAt = min(now.Unix(), p.expiresAt)
+func (v *Validator[C]) checkTimes(read strict.Claims, now time.Time, mayBeExpired bool) error {
+	issuedAt := read.IssuedAt
+	if issuedAt == strict.NoDate {
+		issuedAt = min(now.Unix(), read.ExpiresAt)
 	}
-	expiresAt := time.Unix(p.expiresAt, 0)
+	expiresAt := time.Unix(read.ExpiresAt, 0)
 	switch {
 	case !mayBeExpired && !now.Before(expiresAt.Add(v.leeway)):
 		return jwt.ErrTokenExpired
-	case p.notBefore != noDate && now.Before(time.Unix(p.notBefore, 0).Add(-v.leeway)):
+	case read.NotBefore != strict.NoDate && now.Before(time.Unix(read.NotBefore, 0).Add(-v.leeway)):
 		return jwt.ErrTokenNotValidYet
 	case time.Unix(issuedAt, 0).After(now.Add(MaxIssuedAhead)):
 		return fmt.Errorf("%w: its iat is more than %v ahead", jwt.ErrTokenUsedBeforeIssued, MaxIssuedAhead)
-	case issuedAt > p.expiresAt:
+	case issuedAt > read.ExpiresAt:
 		return errors.New("it expires before it is issued")
-	case time.Duration(p.expiresAt-issuedAt) > v.maxLifetime/time.Second:
+	case time.Duration(read.ExpiresAt-issuedAt) > v.maxLifetime/time.Second:
 		return fmt.Errorf("it is valid for longer than %v", v.maxLifetime)
 	}
 	return nil
@@ -315,8 +281,4 @@ func as(operation string, sentinel, cause error) error {
 
 // isOutage reports whether an error says nothing about the token: the source of the keys, or what a claims type asks when
 // it validates itself, did not answer.
-func isOutage(err error) bool {
-	var network net.Error
-	return errors.Is(err, ErrUnavailable) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
-		errors.As(err, &network)
-}
+func isOutage(err error) bool { return errors.Is(err, ErrUnavailable) || strict.IsOutage(err) }

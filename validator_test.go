@@ -454,3 +454,26 @@ func TestParseErrorsAreNoOutage(t *testing.T) {
 		}
 	}
 }
+
+// TestWithRequiredSession refuses a token without a session, which no end of a session would reach.
+func TestWithRequiredSession(t *testing.T) {
+	t.Parallel()
+	without := mint(t, map[string]string{"sid": ""})
+	plain, strict := es256(t, &askedFor{}), es256(t, &askedFor{}, revoke.WithRequiredSession())
+	for _, token := range []string{without, mint(t, nil)} {
+		if _, _, err := plain.Validate(t.Context(), token); err != nil {
+			t.Errorf("without the option: %v", err)
+		}
+	}
+	if token, _, err := strict.Validate(t.Context(), mint(t, nil)); err != nil || token.SessionID != "session-1" {
+		t.Errorf("with a session: %+v, %v", token, err)
+	}
+	refused(t, es256(t, neverAsked{t}, revoke.WithRequiredSession()), without, revoke.ErrInvalidToken, jwt.ErrTokenRequiredClaimMissing)
+	if _, _, err := strict.Identify(without); !errors.Is(err, jwt.ErrTokenRequiredClaimMissing) {
+		t.Errorf("Identify = %v", err)
+	}
+	var none *revoke.Validator[revoke.Claims]
+	if !strict.RequiresSession(testIssuer) || strict.RequiresSession(testIssuer+"/") || plain.RequiresSession(testIssuer) || none.RequiresSession(testIssuer) {
+		t.Error("RequiresSession is not true of the one validator of this issuer that requires it")
+	}
+}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/pgrevoke/revoke/internal/strict"
 )
 
 // writer is the [Revoker] of a Postgres and of a Tx; they differ in how statements run.
@@ -135,7 +137,7 @@ func (w writer) RevokeUser(ctx context.Context, user User, opts ...RevokeOption)
 // RevokeIssuer implements [Revoker].
 func (w writer) RevokeIssuer(ctx context.Context, issuer string, opts ...RevokeOption) (time.Time, error) {
 	record, err := NewRecord(opts...)
-	if err := errors.Join(err, checkID("issuer", issuer)); err != nil {
+	if err := errors.Join(err, strict.CheckID("issuer", issuer)); err != nil {
 		return time.Time{}, refuse("RevokeIssuer", err)
 	}
 	moved, err := w.moveEpoch(ctx, "RevokeIssuer", issuerKey(issuer), User{Issuer: issuer}, record)

@@ -1,4 +1,4 @@
-package revoke
+package strict
 
 import (
 	"errors"
@@ -12,23 +12,23 @@ import (
 // maxDepth bounds how deep objects and arrays may be nested, so that the scanner needs no stack but the bits of a word.
 const maxDepth = 64
 
-// jsonScanner walks over JSON text (RFC 8259) without recursion and without allocation.
-type jsonScanner struct {
+// scanner walks over JSON text (RFC 8259) without recursion and without allocation.
+type scanner struct {
 	data []byte
 	pos  int
 }
 
-var errJSON = errors.New("the payload is not well-formed JSON")
+var errJSON = errors.New("the JSON text is not well-formed")
 
 // peek returns the next byte, 0 at the end.
-func (s *jsonScanner) peek() byte {
+func (s *scanner) peek() byte {
 	if s.pos < len(s.data) {
 		return s.data[s.pos]
 	}
 	return 0
 }
 
-func (s *jsonScanner) space() {
+func (s *scanner) space() {
 	for s.pos < len(s.data) {
 		switch s.data[s.pos] {
 		case ' ', '\t', '\r', '\n':
@@ -40,7 +40,7 @@ func (s *jsonScanner) space() {
 }
 
 // accept skips one byte if it is c.
-func (s *jsonScanner) accept(c byte) bool {
+func (s *scanner) accept(c byte) bool {
 	if s.peek() != c {
 		return false
 	}
@@ -49,10 +49,10 @@ func (s *jsonScanner) accept(c byte) bool {
 }
 
 // object reads the whole text as one object and calls member with each name and value, both as they are written.
-func (s *jsonScanner) object(member func(name, value []byte) error) error {
+func (s *scanner) object(member func(name, value []byte) error) error {
 	s.space()
 	if !s.accept('{') {
-		return errors.New("the payload is no JSON object")
+		return errors.New("the JSON text is no object")
 	}
 	s.space()
 	for first := true; !s.accept('}'); first = false {
@@ -74,13 +74,13 @@ func (s *jsonScanner) object(member func(name, value []byte) error) error {
 	}
 	s.space()
 	if s.pos != len(s.data) {
-		return errors.New("the payload goes on after its JSON object")
+		return errors.New("the JSON text goes on after its object")
 	}
 	return nil
 }
 
 // name reads the name of a member and its colon.
-func (s *jsonScanner) name() ([]byte, error) {
+func (s *scanner) name() ([]byte, error) {
 	s.space()
 	start := s.pos
 	if err := s.string(); err != nil {
@@ -95,7 +95,7 @@ func (s *jsonScanner) name() ([]byte, error) {
 }
 
 // value reads one value of any kind and returns its text.
-func (s *jsonScanner) value() ([]byte, error) {
+func (s *scanner) value() ([]byte, error) {
 	s.space()
 	start, depth := s.pos, 0
 	var objects uint64 // one bit a level: whether it is an object
@@ -105,7 +105,7 @@ func (s *jsonScanner) value() ([]byte, error) {
 		switch c := s.peek(); c {
 		case '{', '[':
 			if depth == maxDepth {
-				return nil, fmt.Errorf("the payload is nested more than %d levels deep", maxDepth)
+				return nil, fmt.Errorf("the JSON text is nested more than %d levels deep", maxDepth)
 			}
 			s.pos++
 			depth++
@@ -153,7 +153,7 @@ func (s *jsonScanner) value() ([]byte, error) {
 }
 
 // string skips a string.
-func (s *jsonScanner) string() error {
+func (s *scanner) string() error {
 	if !s.accept('"') {
 		return errJSON
 	}
@@ -177,7 +177,7 @@ func (s *jsonScanner) string() error {
 }
 
 // escape skips what follows a backslash.
-func (s *jsonScanner) escape() bool {
+func (s *scanner) escape() bool {
 	c := s.peek()
 	s.pos++
 	if c != 'u' {
@@ -193,7 +193,7 @@ func (s *jsonScanner) escape() bool {
 const escapes = `"\/bfnrt`
 
 // literal skips a number, true, false or null.
-func (s *jsonScanner) literal() bool {
+func (s *scanner) literal() bool {
 	for _, word := range [...]string{"true", "false", "null"} {
 		if strings.HasPrefix(string(s.data[s.pos:min(len(s.data), s.pos+len(word))]), word) {
 			s.pos += len(word)
@@ -217,7 +217,7 @@ func (s *jsonScanner) literal() bool {
 }
 
 // digits skips one digit or more.
-func (s *jsonScanner) digits() bool {
+func (s *scanner) digits() bool {
 	start := s.pos
 	for c := s.peek(); c >= '0' && c <= '9'; c = s.peek() {
 		s.pos++
@@ -277,3 +277,21 @@ func hexRune(s *string) (rune, bool) {
 	*s = (*s)[4:]
 	return rune(n), err == nil
 }
+
+// Members reads the whole text as one object and calls member with each name, as it is meant, and the value as it is
+// written. Names may repeat.
+func Members(data []byte, member func(name string, value []byte) error) error {
+	if !utf8.Valid(data) {
+		return errUTF8
+	}
+	s := scanner{data: data}
+	return s.object(func(quoted, value []byte) error {
+		name, err := unquote(quoted)
+		if err != nil {
+			return fmt.Errorf("the name of a member: %w", err)
+		}
+		return member(name, value)
+	})
+}
+
+var errUTF8 = errors.New("the JSON text is not valid UTF-8")
