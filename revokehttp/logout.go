@@ -12,12 +12,12 @@ import (
 	"github.com/pgrevoke/revoke"
 )
 
-// revocationTimeout bounds a request that revokes, after which it is 503.
-const revocationTimeout = 10 * time.Second
+// logoutTimeout bounds a logout or a revocation, after which it is 503.
+const logoutTimeout = 10 * time.Second
 
 // detached is the request under a context of its own: a caller who hangs up has asked all the same.
 func detached(r *http.Request) (*http.Request, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), revocationTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), logoutTimeout)
 	return r.WithContext(ctx), cancel
 }
 

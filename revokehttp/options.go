@@ -122,8 +122,9 @@ func WithReport(report func(r *http.Request, err error)) CommonOption {
 	}
 }
 
-// WithRecord notes reason and actor of the revocation: see revoke.WithReason and revoke.WithActor. Default: the reason
-// "logout" for a logout.
+// WithRecord notes reason and actor of the revocation: see revoke.WithReason and revoke.WithActor. Default: of a logout the
+// reason "logout"; at [NewRevocation] the reason "revoked by its client", and as actor the client's id, where these options do not
+// say otherwise.
 func WithRecord(opts ...revoke.RevokeOption) RecordOption {
 	return func(r *record) error {
 		_, err := revoke.NewRecord(opts...)
