@@ -74,7 +74,8 @@ func invalidClient(cause error) error {
 	if cause == nil {
 		cause = fmt.Errorf("%w: the request names none", ErrInvalidClient)
 	}
-	return fmt.Errorf("%w: %w", &protocolError{http.StatusUnauthorized, "invalid_client", "the client could not be authenticated"}, cause)
+	told := &protocolError{http.StatusUnauthorized, "invalid_client", "the client could not be authenticated"}
+	return fmt.Errorf("%w: %w", told, cause)
 }
 
 // clientCredentials returns what the request may mean by its credentials, the likelier first: one pair, or for a Basic header

@@ -146,6 +146,9 @@ func TestRFC6749Section5_2Client(t *testing.T) {
 		case 401:
 			fails(t, w, 401, "invalid_client")
 			reported.last(t, revokehttp.ErrInvalidClient)
+			if last := (*reported)[len(*reported)-1]; errors.Is(last, revokehttp.ErrBadRequest) || errors.Is(last, revoke.ErrUnavailable) {
+				t.Errorf("%s: reported is %v", what, last)
+			}
 		default:
 			fails(t, w, 400, "invalid_request")
 			reported.last(t, revokehttp.ErrBadRequest)
@@ -165,5 +168,29 @@ func TestClientWithoutID(t *testing.T) {
 		})
 		fails(t, answer(handler, byWeb("x")), 503, "temporarily_unavailable")
 		reported.last(t, revoke.ErrUnavailable)
+	}
+}
+
+// TestClientWithoutSecret must be public, whatever the callback makes of an empty secret.
+func TestClientWithoutSecret(t *testing.T) {
+	t.Parallel()
+	for _, public := range []bool{false, true} {
+		handler, asked, _ := recorder(t, func(_ context.Context, id, _ string) (revokehttp.Client, error) {
+			return revokehttp.Client{ID: id, Public: public}, nil
+		})
+		for _, r := range []*http.Request{
+			post("", "token", "x", "client_id", "web"), post("", "token", "x", "client_id", "web", "client_secret", ""),
+			post(basic("web", ""), "token", "x"),
+		} {
+			*asked = nil
+			if w := answer(handler, r); public {
+				revoked(t, w)
+			} else {
+				fails(t, w, 401, "invalid_client")
+			}
+			if !slices.Equal(*asked, []pair{{"web", ""}}) {
+				t.Errorf("the callback is asked about %q", *asked)
+			}
+		}
 	}
 }

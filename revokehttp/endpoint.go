@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-
-	"github.com/pgrevoke/revoke"
 )
 
 // ErrNotAllowed says that a client names a token that it may not: one of another client, or one that [WithMayIntrospect]
@@ -56,7 +54,7 @@ func (e *endpoint) presented(w http.ResponseWriter, r *http.Request) (client Cli
 func (e *endpoint) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e.report(r, err)
 	refused := (*protocolError)(nil)
-	if errors.Is(err, revoke.ErrUnavailable) || !errors.As(err, &refused) {
+	if !errors.As(err, &refused) {
 		writeUnavailable(w, e.retryAfter)
 		return
 	}

@@ -167,6 +167,17 @@ func (s *server) alive(c jwt.MapClaims) bool {
 	return err == nil
 }
 
+// records are what makes a token of claims(id, nil) dead.
+func (s *server) records(id string) []revoke.Revocation {
+	s.Helper()
+	records, err := s.store.Lookup(context.Background(), revoke.Token{
+		Issuer: testIssuer, ID: id, Subject: "ada", SessionID: "session-" + id,
+		IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
+	})
+	must(s, err)
+	return records
+}
+
 // revoked expects the answer that all is done: 200, nothing in it, and nothing to keep.
 func revoked(tb testing.TB, w *httptest.ResponseRecorder) {
 	tb.Helper()

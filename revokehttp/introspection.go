@@ -48,7 +48,9 @@ func WithMayIntrospect(may func(client Client, token revoke.Token) bool) Introsp
 // elsewhere, such as a username. One that the answer has already stays as it is, and the names of reserved members, active and
 // those of a token's identity, times, client and type, are ignored. An error is answered with 503. It is called from several
 // goroutines. Default: none.
-func WithMembers(members func(ctx context.Context, client Client, token revoke.Token, claims any) (map[string]any, error)) IntrospectionOption {
+func WithMembers(
+	members func(ctx context.Context, client Client, token revoke.Token, claims any) (map[string]any, error),
+) IntrospectionOption {
 	return introspectionOption(func(e *introspection) error {
 		if members == nil {
 			return errors.New("the function that adds members is nil")

@@ -62,7 +62,9 @@ func WithUnsupported(kinds ...Tokens) RevocationOption {
 // The function of [WithReport] also gets the reason where 200 changed nothing: revoke.ErrInvalidToken or [ErrNotAllowed]. Otherwise
 // it is [ErrBadRequest], [ErrInvalidClient], revoke.ErrUnavailable, or none of them for unsupported_token_type. An error says which
 // argument or option is wrong.
-func NewRevocation(store revoke.Store, authenticate AuthenticateClient, kinds []Tokens, opts ...RevocationOption) (http.Handler, error) {
+func NewRevocation(store revoke.Store, authenticate AuthenticateClient, kinds []Tokens,
+	opts ...RevocationOption,
+) (http.Handler, error) {
 	const operation = "NewRevocation"
 	if store == nil {
 		return nil, fmt.Errorf("revokehttp: %s: store is nil", operation)
