@@ -23,7 +23,7 @@ func (c *cookie) holding(value string) *http.Cookie {
 // method that changes something must come from the same origin, or from one of [WithTrustedOrigin]: see
 // http.CrossOriginProtection. Default: no cookie.
 func WithCookie(name, path string) Option {
-	return func(c *config) error {
+	return guardOption(func(c *config) error {
 		prefix := "__Host-"
 		if path != "/" {
 			prefix = "__Secure-"
@@ -37,13 +37,13 @@ func WithCookie(name, path string) Option {
 		}
 		c.cookie = cookie
 		return nil
-	}
+	})
 }
 
 // WithSameSite sets when browsers send the cookie of [WithCookie], which must come before it. Default:
 // http.SameSiteLaxMode.
 func WithSameSite(mode http.SameSite) Option {
-	return func(c *config) error {
+	return guardOption(func(c *config) error {
 		if c.cookie == nil {
 			return errors.New("WithSameSite needs WithCookie before it")
 		}
@@ -52,12 +52,12 @@ func WithSameSite(mode http.SameSite) Option {
 		}
 		c.cookie.sameSite = mode
 		return nil
-	}
+	})
 }
 
 // WithTrustedOrigin allows requests with a cookie from pages of another origin, of the form "https://app.example".
 func WithTrustedOrigin(origin string) Option {
-	return func(c *config) error { return c.crossOrigin.AddTrustedOrigin(origin) }
+	return guardOption(func(c *config) error { return c.crossOrigin.AddTrustedOrigin(origin) })
 }
 
 // errNoCookie says that a guard without [WithCookie] was asked for one.

@@ -14,8 +14,9 @@ var (
 	// without an error code (RFC 6750 §3.1).
 	ErrNoToken = errors.New("no token")
 
-	// ErrBadRequest says that the request presents its token in a wrong way: twice, or not as RFC 6750 §2.1 writes it. It
-	// is answered with 400.
+	// ErrBadRequest says that the request presents its token in a wrong way: twice, or not as RFC 6750 §2.1 writes it; or, at
+	// an endpoint, that the request is not of the form that it has to have. It is answered with 400, of a form also with 405
+	// and 413.
 	ErrBadRequest = errors.New("bad request")
 
 	// ErrCrossOrigin says that another site made a browser send its cookie. It is answered with 403.

@@ -2,10 +2,14 @@ package revokehttp_test
 
 import (
 	"context"
+	"crypto/subtle"
+	"errors"
 	"fmt"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -57,6 +61,105 @@ func Example() {
 	// GET /me 200 ""
 	// POST /logout 204 ""
 	// GET /me 401 "Bearer realm=\"api\", error=\"invalid_token\""
+}
+
+// exampleClaims are those of RFC 9068, and a session.
+type exampleClaims struct {
+	revoke.Claims
+	ClientID string `json:"client_id"`
+}
+
+// exampleClients is a table of clients; an app keeps hashes.
+func exampleClients(_ context.Context, id, secret string) (revokehttp.Client, error) {
+	if id != "web" || subtle.ConstantTimeCompare([]byte(secret), []byte("5+3cret")) == 0 {
+		return revokehttp.Client{}, revokehttp.ErrInvalidClient
+	}
+	return revokehttp.Client{ID: id}, nil
+}
+
+// exampleClock stands still, in the life of exampleToken.
+func exampleClock() time.Time { return time.Unix(1e9+60, 0) }
+
+// exampleValidator is of tokens with this typ.
+func exampleValidator(store revoke.Store, typ string) *revoke.Validator[exampleClaims] {
+	keyfunc := func(*jwt.Token) (any, error) { return testKey, nil }
+	validator, err := revoke.NewValidator[exampleClaims](store, testIssuer, keyfunc, []string{"HS256"},
+		revoke.WithTokenType(typ), revoke.WithClock(exampleClock))
+	if err != nil {
+		log.Fatal(err)
+	}
+	return validator
+}
+
+// exampleToken signs a token of the client web, of one session.
+func exampleToken(typ, id string) string {
+	token := jwt.NewWithClaims(jwt.SigningMethodHS256, exampleClaims{Claims: revoke.Claims{
+		RegisteredClaims: jwt.RegisteredClaims{
+			Issuer: testIssuer, Subject: "ada", ID: id,
+			IssuedAt: jwt.NewNumericDate(time.Unix(1e9, 0)), ExpiresAt: jwt.NewNumericDate(time.Unix(1e9+3600, 0)),
+		},
+		SessionID: "session-1",
+	}, ClientID: "web"})
+	token.Header["typ"] = typ
+	text, err := token.SignedString(testKey)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return text
+}
+
+// exampleCall posts a token to an endpoint, as the client web.
+func exampleCall(endpoint http.Handler, token string) {
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/", strings.NewReader("token="+token))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth("web", url.QueryEscape("5+3cret"))
+	w := httptest.NewRecorder()
+	endpoint.ServeHTTP(w, r)
+	fmt.Println(strings.TrimSpace(fmt.Sprint(w.Code, " ", w.Body)))
+}
+
+// Clients revoke tokens by the endpoint of RFC 7009. A refresh token takes the access tokens of its session along.
+func ExampleNewRevocation() {
+	store := revoketest.NewMemory(revoketest.WithClock(exampleClock)) // a *revoke.Postgres, in an app
+	access, refresh := exampleValidator(store, "at+jwt"), exampleValidator(store, "rt+jwt")
+
+	client := func(c *exampleClaims) string { return c.ClientID } // to whom a token was issued
+	kinds := []revokehttp.Tokens{revokehttp.AccessTokens(access, client), revokehttp.RefreshTokens(refresh, client)}
+	revocation, err := revokehttp.NewRevocation(store, exampleClients, kinds)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	_, _, err = access.Validate(context.Background(), exampleToken("at+jwt", "access-1"))
+	fmt.Println("before:", err)
+	exampleCall(revocation, exampleToken("rt+jwt", "refresh-1"))
+	_, _, err = access.Validate(context.Background(), exampleToken("at+jwt", "access-1"))
+	fmt.Println("after:", errors.Is(err, revoke.ErrRevoked))
+	// Output:
+	// before: <nil>
+	// 200
+	// after: true
+}
+
+// APIs that cannot verify tokens themselves ask by the endpoint of RFC 7662.
+func ExampleNewIntrospection() {
+	store := revoketest.NewMemory(revoketest.WithClock(exampleClock)) // a *revoke.Postgres, in an app
+	client := func(c *exampleClaims) string { return c.ClientID }
+	kinds := []revokehttp.Tokens{revokehttp.AccessTokens(exampleValidator(store, "at+jwt"), client)}
+	introspection, err := revokehttp.NewIntrospection(exampleClients, kinds)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	token := exampleToken("at+jwt", "access-1")
+	exampleCall(introspection, token)
+	if _, err := store.RevokeUser(context.Background(), revoke.User{Issuer: testIssuer, Subject: "ada"}); err != nil {
+		log.Fatal(err)
+	}
+	exampleCall(introspection, token)
+	// Output:
+	// 200 {"active":true,"client_id":"web","exp":1000003600,"iat":1000000000,"iss":"https://issuer.example","jti":"access-1","sid":"session-1","sub":"ada","token_type":"Bearer"}
+	// 200 {"active":false}
 }
 
 // A password change ends every session of the user in the transaction that writes the password, and the cookie gets a new

@@ -27,6 +27,11 @@ type protocolError struct {
 // Error says what the client is told.
 func (e *protocolError) Error() string { return fmt.Sprintf("%s: %s", e.code, e.description) }
 
+// Is makes what is wrong with a request match ErrBadRequest.
+func (e *protocolError) Is(target error) bool {
+	return target == ErrBadRequest && e.code == "invalid_request"
+}
+
 func invalidRequest(format string, args ...any) *protocolError {
 	return &protocolError{http.StatusBadRequest, "invalid_request", fmt.Sprintf(format, args...)}
 }

@@ -6,15 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/pgrevoke/revoke"
-)
-
-// Defaults of the options.
-const (
-	DefaultRealm      = "api"           // of WithRealm: RFC 6750 §3 wants a parameter beside the scheme
-	DefaultRetryAfter = 5 * time.Second // of WithRetryAfter: what a failover takes
 )
 
 // Guard is middleware that lets in requests with a token that a validator accepts. C is the validator's type of claims. It may
@@ -24,81 +17,31 @@ type Guard[C any] struct {
 	config
 }
 
-// Option configures [New].
-type Option func(*config) error
-
 type config struct {
-	realm       string
-	retryAfter  time.Duration
+	common
 	cookie      *cookie // nil where only the header counts
 	crossOrigin *http.CrossOriginProtection
 	preflight   bool
 	answer      func(http.ResponseWriter, *http.Request, error)
-	report      func(*http.Request, error)
-}
-
-// WithRealm names the protected space in WWW-Authenticate (RFC 9110 §11.5), in printable ASCII without quotes and
-// backslashes. Default: [DefaultRealm].
-func WithRealm(realm string) Option {
-	return func(c *config) error {
-		if realm == "" || !isQuotable(realm) {
-			return fmt.Errorf("realm %q is empty, or not printable ASCII without quotes and backslashes", realm)
-		}
-		c.realm = realm
-		return nil
-	}
-}
-
-// isQuotable reports whether s can stand between quotes in a header as it is.
-func isQuotable(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' || s[i] == '"' || s[i] == '\\' {
-			return false
-		}
-	}
-	return true
-}
-
-// WithRetryAfter sets what a 503 asks of clients in its Retry-After, rounded up to seconds. Default: [DefaultRetryAfter].
-func WithRetryAfter(d time.Duration) Option {
-	return func(c *config) error {
-		if d <= 0 {
-			return fmt.Errorf("retry after %v is not positive", d)
-		}
-		c.retryAfter = d
-		return nil
-	}
 }
 
 // WithPreflight lets CORS preflights through to the next handler, which a browser sends without credentials: OPTIONS with
 // Origin and Access-Control-Request-Method. Default: they are refused like any request without a token.
 func WithPreflight() Option {
-	return func(c *config) error { c.preflight = true; return nil }
+	return guardOption(func(c *config) error { c.preflight = true; return nil })
 }
 
 // WithErrorHandler replaces the answer to a request that is refused. The error matches one of ErrNoToken, ErrBadRequest,
 // ErrCrossOrigin, revoke.ErrRevoked, revoke.ErrInvalidToken and revoke.ErrUnavailable; it is for the log, and not for the
 // caller. [Guard.Refuse] is what it replaces, and can be called by it.
 func WithErrorHandler(answer func(w http.ResponseWriter, r *http.Request, err error)) Option {
-	return func(c *config) error {
+	return guardOption(func(c *config) error {
 		if answer == nil {
 			return errors.New("error handler is nil")
 		}
 		c.answer = answer
 		return nil
-	}
-}
-
-// WithReport makes the guard call report with the reason of each refusal, for logs and metrics. It contains no token.
-// Default: none.
-func WithReport(report func(r *http.Request, err error)) Option {
-	return func(c *config) error {
-		if report == nil {
-			return errors.New("report is nil")
-		}
-		c.report = report
-		return nil
-	}
+	})
 }
 
 // New returns a guard that asks the validator. Tokens are taken from the Authorization header (RFC 6750 §2.1), with
@@ -107,20 +50,10 @@ func New[C any](validator *revoke.Validator[C], opts ...Option) (*Guard[C], erro
 	if validator == nil {
 		return nil, errors.New("revokehttp: New: validator is nil")
 	}
-	g := &Guard[C]{validator: validator, config: config{
-		realm:       DefaultRealm,
-		retryAfter:  DefaultRetryAfter,
-		crossOrigin: http.NewCrossOriginProtection(),
-		report:      func(*http.Request, error) {},
-	}}
+	g := &Guard[C]{validator: validator, config: config{common: newCommon(), crossOrigin: http.NewCrossOriginProtection()}}
 	g.answer = g.Refuse
-	for _, opt := range opts {
-		if opt == nil {
-			return nil, errors.New("revokehttp: New: an option is nil")
-		}
-		if err := opt(&g.config); err != nil {
-			return nil, fmt.Errorf("revokehttp: New: %w", err)
-		}
+	if err := apply("New", &g.config, opts, Option.toGuard); err != nil {
+		return nil, err
 	}
 	return g, nil
 }

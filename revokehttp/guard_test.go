@@ -366,6 +366,7 @@ func TestOptionsAreRefused(t *testing.T) {
 	must(t, err)
 	for want, opts := range map[string][]revokehttp.Option{
 		"option is nil":    {nil},
+		"New: an option":   {revokehttp.CommonOption(nil)},
 		"realm":            {revokehttp.WithRealm("a\"b")},
 		"retry after 0s":   {revokehttp.WithRetryAfter(0)},
 		"handler is nil":   {revokehttp.WithErrorHandler(nil)},
@@ -387,7 +388,7 @@ func TestOptionsAreRefused(t *testing.T) {
 	if _, err := s.guard.Logout(nil); err == nil {
 		t.Error("a nil store is taken")
 	}
-	for _, opt := range []revokehttp.LogoutOption{nil, revokehttp.WithClearSiteData(), revokehttp.WithClearSiteData("cookie"), revokehttp.WithRecord(nil)} {
+	for _, opt := range []revokehttp.LogoutOption{nil, revokehttp.RecordOption(nil), revokehttp.WithClearSiteData(), revokehttp.WithClearSiteData("cookie"), revokehttp.WithRecord(nil)} {
 		if _, err := s.guard.LogoutEverywhere(s.store, opt); err == nil {
 			t.Error("an option that is wrong is taken")
 		}

@@ -1,0 +1,107 @@
+package revokehttp_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/revokehttp"
+	"github.com/pgrevoke/revoke/revoketest"
+)
+
+// TestNothingIsQuoted looks for tokens and secrets in all that the endpoints say, to callers and to logs.
+func TestNothingIsQuoted(t *testing.T) {
+	t.Parallel()
+	var said []string
+	store := revoketest.NewFaulty(revoketest.NewMemory())
+	var keyErr error
+	keyfunc := func(*jwt.Token) (any, error) { return testKey, keyErr }
+	validator, err := revoke.NewValidator[appClaims](store, testIssuer, keyfunc, []string{"HS256"}, revoke.WithTokenType(accessType))
+	must(t, err)
+	kinds := []revokehttp.Tokens{
+		revokehttp.AccessTokens(validator, clientOf), revokehttp.RefreshTokens(validatorOf(t, store, refreshType), clientOf),
+	}
+	var clientErr error
+	callback := func(ctx context.Context, id, secret string) (revokehttp.Client, error) {
+		client, err := authenticate(ctx, id, secret)
+		return client, errors.Join(err, clientErr)
+	}
+	report := revokehttp.WithReport(func(_ *http.Request, err error) {
+		said = append(said, err.Error(), fmt.Sprintf("%+v", err), fmt.Sprintf("%#v", err))
+		for ; err != nil; err = errors.Unwrap(err) {
+			said = append(said, err.Error())
+		}
+	})
+	revocation, err := revokehttp.NewRevocation(store, callback, kinds, report,
+		revokehttp.WithUnsupported(revokehttp.AccessTokens(validatorOf(t, store, idType), clientOf)))
+	must(t, err)
+	introspection, err := revokehttp.NewIntrospection(callback, kinds, report)
+	must(t, err)
+
+	good := sign(t, accessType, claims("1", nil))
+	tokens := []string{
+		good, good[:len(good)-6] + "AAAAAA", good + "~not a token", "opaque-token-of-somebody", strings.Repeat("long-token", 1000),
+		sign(t, refreshType, claims("2", nil)), sign(t, idType, claims("3", nil)), sign(t, "x", claims("4", nil)),
+		sign(t, accessType, claims("5", jwt.MapClaims{"exp": time.Now().Add(-time.Minute).Unix()})),
+		sign(t, accessType, claims("6", jwt.MapClaims{"client_id": "other"})),
+		sign(t, accessType, claims("7", jwt.MapClaims{"aud": 7, "jti": strings.Repeat("x", 2000)})),
+	}
+	const wrong = "a-secret-that-is-wrong"
+	secrets := append([]string{
+		wrong, strings.TrimPrefix(encoded("web", wrong), "Basic "), strings.TrimPrefix(encoded("web", testSecrets["web"]), "Basic "),
+	}, string(testKey))
+	for _, secret := range testSecrets {
+		if secret != "" {
+			secrets = append(secrets, secret, url.QueryEscape(secret))
+		}
+	}
+	for _, token := range tokens {
+		for part := range strings.SplitSeq(token, ".") {
+			secrets = append(secrets, part[:min(len(part), 100)])
+		}
+	}
+
+	down := errors.New("it is down")
+	for _, state := range []struct{ store, keys, clients error }{
+		{}, {store: down}, {keys: down}, {keys: context.DeadlineExceeded}, {clients: down}, {clients: revokehttp.ErrInvalidClient},
+	} {
+		store.Fail(state.store)
+		keyErr, clientErr = state.keys, state.clients
+		for _, handler := range []http.Handler{introspection, revocation, introspection} {
+			for _, token := range tokens {
+				inURL, typed, badForm := byWeb(token), byWeb(token), postBody(encoded("web", wrong), "token="+token+"&client_secret="+wrong+"%zz")
+				inURL.URL.RawQuery = "token=" + url.QueryEscape(token)
+				typed.Header.Set("Content-Type", "text/plain; x="+wrong)
+				for _, r := range []*http.Request{
+					byWeb(token), inURL, typed, badForm, byWeb(token, "token", token), byWeb(token, "token_type_hint", token),
+					byWeb(token, "client_id", wrong), byWeb(token, "client_secret", wrong), post("Bearer "+token, "token", token),
+					post(encoded("web", wrong), "token", token), post("Basic "+token, "token", token), post(basic("web", wrong+"%"), "token", token),
+					post("", "token", token, "client_id", "web", "client_secret", wrong), post("", "token", token, "client_assertion", wrong),
+					post("", "token", token, "client_id", "spa"), post(encoded("colon", testSecrets["colon"]), "token", token),
+				} {
+					w := answer(handler, r)
+					said = append(said, fmt.Sprint(w.Code, w.Header(), w.Body))
+				}
+			}
+		}
+	}
+	text := strings.Join(said, "\n")
+	for _, status := range []string{"200 ", "400 ", "401 ", "503 ", "unsupported_token_type", `"active":true`, "another client"} {
+		if !strings.Contains(text, status) {
+			t.Errorf("the run had no %s", status)
+		}
+	}
+	for _, secret := range secrets {
+		if where := strings.Index(text, secret); where >= 0 {
+			t.Errorf("%q is quoted: %.300s", secret, text[max(0, where-100):])
+		}
+	}
+}
