@@ -72,26 +72,25 @@ func (e Ends) check(issuer string) error {
 func NewBackChannelLogout(store revoke.Store, issuer string, clientIDs []string, keyfunc jwt.Keyfunc, algorithms []string,
 	ends Ends, opts ...ReceiverOption,
 ) (http.Handler, error) {
+	const operation = "NewBackChannelLogout"
 	reader, err := newLogoutReader(issuer, clientIDs, keyfunc, algorithms)
-	err = errors.Join(err, ends.check(issuer))
-	if store == nil {
-		err = errors.Join(err, errors.New("store is nil"))
+	if err := errors.Join(err, ends.check(issuer)); err != nil {
+		return nil, fmt.Errorf("revokehttp: %s: %w", operation, err)
 	}
-	config, optionErr := newReceiverConfig("back-channel logout", opts)
-	if err := errors.Join(err, optionErr); err != nil {
-		return nil, fmt.Errorf("revokehttp: NewBackChannelLogout: %w", err)
+	shared, err := newReceiver(operation, "back-channel logout", store, opts)
+	if err != nil {
+		return nil, err
 	}
-	b := &backChannel{store: store, reader: reader, scope: ends.scope, receiverConfig: config}
+	b := &backChannel{receiver: shared, reader: reader, scope: ends.scope}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.receive(w, r, http.StatusOK, func(r *http.Request) error { return b.logOut(w, r) })
 	}), nil
 }
 
 type backChannel struct {
-	store  revoke.Store
+	receiver
 	reader *logoutReader
 	scope  revoke.Scope
-	receiverConfig
 }
 
 func (b *backChannel) logOut(w http.ResponseWriter, r *http.Request) error {

@@ -88,7 +88,7 @@ func (s shape) mount(tb testing.TB, store revoke.Store) http.Handler {
 		ends = revokehttp.EndSession(validator)
 	}
 	receiver, err := revokehttp.NewBackChannelLogout(store, s.issuer, []string{"app"}, keyfunc, []string{"RS256"}, ends,
-		revokehttp.WithReceiverReport(func(_ *http.Request, err error) { tb.Log(err) }))
+		revokehttp.WithReport(func(_ *http.Request, err error) { tb.Log(err) }))
 	must(tb, err)
 	guard, err := revokehttp.New(validator)
 	must(tb, err)

@@ -162,34 +162,40 @@ func ExampleNewIntrospection() {
 	// 200 {"active":false}
 }
 
-// A password change ends every session of the user in the transaction that writes the password, and the cookie gets a new
-// token. signIn signs it with the epochs.
-func ExampleGuard_SetCookie() {
+// A password change, behind guard.Require: the new password and the end of every session are one transaction, and the answer
+// has a token that is alive at once. What is the app's is left open; examples/logout has all of it.
+func Example_passwordChange() {
 	type app struct {
-		guard  *revokehttp.Guard[revoke.Claims]
-		store  *revoke.Postgres
-		signIn func(name string, epochs revoke.Epochs) (token string, expiresAt time.Time, err error)
+		guard *revokehttp.Guard[revoke.Claims]
+		store *revoke.Postgres
+		// setPassword fails where the request's old password is not the one that stands in the table.
+		setPassword func(tx pgx.Tx, r *http.Request, name string) error
+		signIn      func(name string, epochs revoke.Epochs) (token string, expiresAt time.Time, err error)
 	}
 	changePassword := func(a app, w http.ResponseWriter, r *http.Request) error {
-		token, _ := revokehttp.Token(r.Context()) // behind guard.Require
+		token, _ := revokehttp.Token(r.Context())
+		user := revoke.User{Issuer: token.Issuer, Subject: token.Subject}
 		var epochs revoke.Epochs
 		err := pgx.BeginFunc(r.Context(), a.store.Pool(), func(tx pgx.Tx) (err error) {
 			// First the epoch, so that nobody else's revocation comes between it and the look at the old password.
-			epochs, err = a.store.WithTx(tx).RevokeUser(r.Context(), revoke.User{Issuer: token.Issuer, Subject: token.Subject})
+			epochs, err = a.store.WithTx(tx).RevokeUser(r.Context(), user, revoke.WithReason("password changed"))
 			if err != nil {
 				return err
 			}
-			_, err = tx.Exec(r.Context(), "UPDATE accounts SET password_hash = …") // where the old one fits, or roll back
-			return err
+			return a.setPassword(tx, r, user.Subject)
 		})
 		if err != nil {
 			return err
 		}
-		text, expiresAt, err := a.signIn(token.Subject, epochs)
+		text, expiresAt, err := a.signIn(user.Subject, epochs)
 		if err != nil {
 			return err
 		}
-		return a.guard.SetCookie(w, text, expiresAt)
+		if revokehttp.FromCookie(r.Context()) {
+			return a.guard.SetCookie(w, text, expiresAt)
+		}
+		_, err = fmt.Fprintln(w, text)
+		return err
 	}
 	_ = changePassword
 }

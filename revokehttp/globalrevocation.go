@@ -38,10 +38,8 @@ var (
 func NewGlobalTokenRevocation(store revoke.Store, authorize func(*http.Request) error, issuers []string, resolve Resolver,
 	opts ...ReceiverOption,
 ) (http.Handler, error) {
+	const operation = "NewGlobalTokenRevocation"
 	var err error
-	if store == nil {
-		err = errors.Join(err, errors.New("store is nil"))
-	}
 	if authorize == nil {
 		err = errors.Join(err, errors.New("authorize is nil"))
 	}
@@ -51,22 +49,24 @@ func NewGlobalTokenRevocation(store revoke.Store, authorize func(*http.Request) 
 	for _, issuer := range issuers {
 		err = errors.Join(err, strict.CheckID("issuer", issuer))
 	}
-	config, optionErr := newReceiverConfig("global token revocation", opts)
-	if err := errors.Join(err, optionErr); err != nil {
-		return nil, fmt.Errorf("revokehttp: NewGlobalTokenRevocation: %w", err)
+	if err != nil {
+		return nil, fmt.Errorf("revokehttp: %s: %w", operation, err)
 	}
-	g := &globalRevocation{store: store, authorize: authorize, issuers: slices.Clone(issuers), resolve: resolve, receiverConfig: config}
+	shared, err := newReceiver(operation, "global token revocation", store, opts)
+	if err != nil {
+		return nil, err
+	}
+	g := &globalRevocation{receiver: shared, authorize: authorize, issuers: slices.Clone(issuers), resolve: resolve}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.receive(w, r, http.StatusNoContent, func(r *http.Request) error { return g.revoke(w, r) })
 	}), nil
 }
 
 type globalRevocation struct {
-	store     revoke.Store
+	receiver
 	authorize func(*http.Request) error
 	issuers   []string
 	resolve   Resolver
-	receiverConfig
 }
 
 func (g *globalRevocation) revoke(w http.ResponseWriter, r *http.Request) error {
@@ -74,7 +74,7 @@ func (g *globalRevocation) revoke(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	if err := g.authorize(r); err != nil {
-		return refusedCaller(w, err)
+		return g.refusedCaller(w, err)
 	}
 	body, err := readBody(w, r, "application/json")
 	if err != nil {
@@ -107,8 +107,8 @@ func (g *globalRevocation) user(r *http.Request, id SubjectID) (revoke.User, err
 
 // refusedCaller is the answer to a caller who is not let in. Whether a token was presented decides about the error code, as
 // RFC 6750 §3.1 says.
-func refusedCaller(w http.ResponseWriter, err error) error {
-	challenge := `Bearer realm="` + DefaultRealm + `"`
+func (g *globalRevocation) refusedCaller(w http.ResponseWriter, err error) error {
+	challenge := `Bearer realm="` + g.realm + `"`
 	switch {
 	case errors.Is(err, revoke.ErrUnavailable):
 		return err

@@ -48,8 +48,8 @@ func directory(_ context.Context, id revokehttp.SubjectID) (revoke.User, error) 
 	return revoke.User{}, revokehttp.ErrUnknownUser
 }
 
-// revoked reports whether the user was logged out.
-func revoked(tb testing.TB, store revoke.Store, issuer string) bool {
+// loggedOut reports whether the user was logged out.
+func loggedOut(tb testing.TB, store revoke.Store, issuer string) bool {
 	tb.Helper()
 	epochs, err := store.Epochs(context.Background(), revoke.User{Issuer: issuer, Subject: "ada"})
 	must(tb, err)
@@ -116,7 +116,7 @@ func TestGlobalRevocationRequest(t *testing.T) {
 			handler, err := revokehttp.NewGlobalTokenRevocation(store, anybody, []string{"https://x.example", providerIssuer}, directory)
 			must(t, err)
 			wantsAnswer(t, fmt.Sprintf("%.100s", body), answer(handler, revocationRequest(body)), status)
-			if revoked(t, store, issuer) != (status == 204) {
+			if loggedOut(t, store, issuer) != (status == 204) {
 				t.Errorf("%.100s: revoked is %v", body, status != 204)
 			}
 		}
@@ -171,7 +171,7 @@ func TestGlobalRevocationAuthorizes(t *testing.T) {
 		store := revoketest.NewMemory()
 		var reported error
 		handler, err := revokehttp.NewGlobalTokenRevocation(store, func(*http.Request) error { return c.err }, []string{providerIssuer}, directory,
-			revokehttp.WithReceiverReport(func(_ *http.Request, err error) { reported = err }))
+			revokehttp.WithReport(func(_ *http.Request, err error) { reported = err }))
 		must(t, err)
 		for _, body := range []string{issSub, "{"} {
 			w := answer(handler, revocationRequest(body))
@@ -179,8 +179,8 @@ func TestGlobalRevocationAuthorizes(t *testing.T) {
 			if got := w.Header().Get("WWW-Authenticate"); got != c.challenge {
 				t.Errorf("%v: WWW-Authenticate is %q, want %q", c.err, got, c.challenge)
 			}
-			if !errors.Is(reported, c.err) || revoked(t, store, providerIssuer) {
-				t.Errorf("%v: reported %v, and revoked is %v", c.err, reported, revoked(t, store, providerIssuer))
+			if !errors.Is(reported, c.err) || loggedOut(t, store, providerIssuer) {
+				t.Errorf("%v: reported %v, and revoked is %v", c.err, reported, loggedOut(t, store, providerIssuer))
 			}
 		}
 	}
@@ -241,13 +241,13 @@ func TestGlobalRevocationFaults(t *testing.T) {
 	store.Fail(errors.New("it is down"))
 	wantsAnswer(t, "down", answer(handler, revocationRequest(issSub)), 503)
 	store.Fail(nil)
-	if revoked(t, store, providerIssuer) {
+	if loggedOut(t, store, providerIssuer) {
 		t.Error("down: and revoked")
 	}
 	store.FailAfter(errors.New("the answer was lost"))
 	wantsAnswer(t, "lost", answer(handler, revocationRequest(issSub)), 503)
 	store.Fail(nil)
-	if !revoked(t, store, providerIssuer) {
+	if !loggedOut(t, store, providerIssuer) {
 		t.Error("lost: and not revoked")
 	}
 	handler, err = revokehttp.NewGlobalTokenRevocation(store, anybody, nil, directory)
@@ -255,7 +255,7 @@ func TestGlobalRevocationFaults(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	wantsAnswer(t, "hung up", answer(handler, revocationRequest(`{"sub_id":{"format":"opaque","id":"42"}}`).WithContext(ctx)), 204)
-	if !revoked(t, store, testIssuer) {
+	if !loggedOut(t, store, testIssuer) {
 		t.Error("a caller that hung up is not heard")
 	}
 }
@@ -278,7 +278,7 @@ func FuzzGlobalTokenRevocation(f *testing.F) {
 		})
 		must(t, err)
 		w := answer(handler, revocationRequest(body))
-		if done := w.Code == http.StatusNoContent; done != (named == 1) || done != revoked(t, store, testIssuer) || !done && w.Code != 400 && w.Code != 413 {
+		if done := w.Code == http.StatusNoContent; done != (named == 1) || done != loggedOut(t, store, testIssuer) || !done && w.Code != 400 && w.Code != 413 {
 			t.Fatalf("%q is answered with %d, and named %d users", body, w.Code, named)
 		}
 	})

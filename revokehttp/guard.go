@@ -66,13 +66,25 @@ func (g *Guard[C]) Require(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		token, claims, err := g.validate(r)
+		who, err := g.validate(r)
 		if err != nil {
 			g.fail(w, r, err)
 			return
 		}
-		ctx := context.WithValue(r.Context(), tokenKey{}, token)
-		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, claimsKey{}, claims)))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), acceptedKey{}, who)))
+	})
+}
+
+// SameOrigin keeps from next what a page of another site makes a browser send, as [Guard.Require] does with a request that has
+// the guard's cookie. It is for the handler that signs in: there is no cookie yet, and no other site may sign a browser in to
+// an account of its choice.
+func (g *Guard[C]) SameOrigin(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := g.checkOrigin(r); err != nil {
+			g.fail(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -86,50 +98,68 @@ func isPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
-func (g *Guard[C]) validate(r *http.Request) (revoke.Token, *C, error) {
-	text, err := g.credentials(r)
+func (g *Guard[C]) validate(r *http.Request) (accepted, error) {
+	text, fromCookie, err := g.credentials(r)
 	if err != nil {
-		return revoke.Token{}, nil, err
+		return accepted{}, err
 	}
-	return g.validator.Validate(r.Context(), text)
+	token, claims, err := g.validator.Validate(r.Context(), text)
+	if err != nil {
+		return accepted{}, err
+	}
+	return accepted{token, claims, fromCookie}, nil
 }
 
 // credentials returns the token that the request presents, if its cookie was sent by a page that may.
-func (g *Guard[C]) credentials(r *http.Request) (string, error) {
-	text, fromCookie, err := g.presented(r)
-	if err != nil {
-		return "", err
+func (g *Guard[C]) credentials(r *http.Request) (text string, fromCookie bool, err error) {
+	text, fromCookie, err = g.presented(r)
+	if err == nil && fromCookie { // a browser sends a cookie by itself, and no Authorization header
+		err = g.checkOrigin(r)
 	}
-	// A page of another site can make a browser send a cookie, and no Authorization header.
-	if fromCookie {
-		if err := g.crossOrigin.Check(r); err != nil {
-			return "", fmt.Errorf("%w: %w", ErrCrossOrigin, err)
-		}
-	}
-	return text, nil
+	return text, fromCookie, err
 }
 
-type (
-	tokenKey  struct{}
-	claimsKey struct{}
-)
+func (g *Guard[C]) checkOrigin(r *http.Request) error {
+	if err := g.crossOrigin.Check(r); err != nil {
+		return fmt.Errorf("%w: %w", ErrCrossOrigin, err)
+	}
+	return nil
+}
+
+// accepted is what a handler may learn of the request.
+type accepted struct {
+	token      revoke.Token
+	claims     any // a *C
+	fromCookie bool
+}
+
+type acceptedKey struct{}
 
 // Token returns the token that [Guard.Require] has accepted. False stands for a handler that is not behind one.
 func Token(ctx context.Context) (revoke.Token, bool) {
-	token, ok := ctx.Value(tokenKey{}).(revoke.Token)
-	return token, ok
+	who, ok := ctx.Value(acceptedKey{}).(accepted)
+	return who.token, ok
 }
 
 // Claims returns the claims of the token that [Guard.Require] has accepted. False stands for a handler that is not behind one,
 // or behind one with another type of claims.
 func Claims[C any](ctx context.Context) (*C, bool) {
-	claims, ok := ctx.Value(claimsKey{}).(*C)
+	who, _ := ctx.Value(acceptedKey{}).(accepted)
+	claims, ok := who.claims.(*C)
 	return claims, ok
 }
 
+// FromCookie reports whether the token that [Guard.Require] has accepted came in the guard's cookie. A handler that issues another
+// one, as after a change of the password, then sets the cookie, and otherwise writes the token into the answer.
+func FromCookie(ctx context.Context) bool {
+	who, _ := ctx.Value(acceptedKey{}).(accepted)
+	return who.fromCookie
+}
+
 // Refuse writes the answer to a request that err refused: 400, 401, 403 or 503, with WWW-Authenticate where RFC 6750 §3
-// wants it. What the body says depends on the status alone. It touches no cookie: whether the token is dead is not known with
-// 503, and with 401 a newer one may be on its way.
+// wants it. An error that is none of those of [WithErrorHandler], such as one of the app's own database, is 503. What the body
+// says depends on the status alone. It touches no cookie: whether the token is dead is not known with 503, and with 401 a newer
+// one may be on its way. It does not call the function of [WithReport].
 func (g *Guard[C]) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
 	switch {
 	case errors.Is(err, ErrNoToken):

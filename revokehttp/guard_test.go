@@ -45,11 +45,13 @@ func mint(tb testing.TB, id, session string, d time.Duration) string {
 
 // service is a guard before a handler that counts.
 type service struct {
-	store    *revoketest.Faulty
-	guard    *revokehttp.Guard[revoke.Claims]
-	handler  http.Handler
-	calls    int
-	reported []error
+	store   *revoketest.Faulty
+	guard   *revokehttp.Guard[revoke.Claims]
+	handler http.Handler
+	calls   int
+
+	fromCookie bool // as the handler saw it last
+	reported   []error
 }
 
 func newService(tb testing.TB, opts ...revokehttp.Option) *service {
@@ -68,6 +70,10 @@ func newService(tb testing.TB, opts ...revokehttp.Option) *service {
 		if r.Method != http.MethodOptions && (!okToken || !okClaims || token.ID == "" || claims.ID != token.ID) {
 			tb.Errorf("the handler sees %+v and %+v", token, claims)
 		}
+		if _, ok := revokehttp.Claims[jwt.RegisteredClaims](r.Context()); ok {
+			tb.Error("claims of another type are found")
+		}
+		s.fromCookie = revokehttp.FromCookie(r.Context())
 		fmt.Fprint(w, "hello")
 	}))
 	return s
@@ -212,6 +218,14 @@ func TestCookie(t *testing.T) {
 			t.Errorf("%s: %d, want %d", what, got, want.status)
 		}
 	}
+	answer(s.handler, request("GET", "/", "Authorization", "Bearer "+good))
+	if s.fromCookie {
+		t.Error("a token of the header came from the cookie")
+	}
+	answer(s.handler, request("GET", "/", "Cookie", cookie))
+	if !s.fromCookie {
+		t.Error("a token of the cookie did not come from it")
+	}
 	for path, name := range map[string]string{"/": "__Host-session", "/app": "__Secure-session"} {
 		guard := newService(t, revokehttp.WithCookie("session", path), revokehttp.WithSameSite(http.SameSiteStrictMode)).guard
 		w := httptest.NewRecorder()
@@ -230,6 +244,33 @@ func TestCookie(t *testing.T) {
 	w := httptest.NewRecorder()
 	if s.guard.SetCookie(w, "a b", time.Now()) == nil || len(cookies(t, w)) != 0 {
 		t.Error("what is no token was made a cookie")
+	}
+}
+
+// TestSameOrigin keeps other sites from a handler that sets a cookie.
+func TestSameOrigin(t *testing.T) {
+	t.Parallel()
+	s := newService(t, revokehttp.WithTrustedOrigin("https://app.example"))
+	called := false
+	signIn := s.guard.SameOrigin(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called = true }))
+	for what, want := range map[string]struct {
+		request *http.Request
+		status  int
+	}{
+		"a client":         {request("POST", "/"), 200},
+		"the same origin":  {request("POST", "/", "Sec-Fetch-Site", "same-origin"), 200},
+		"a trusted origin": {request("POST", "/", "Sec-Fetch-Site", "cross-site", "Origin", "https://app.example"), 200},
+		"another site":     {request("POST", "/", "Sec-Fetch-Site", "cross-site"), 403},
+		"another origin":   {request("POST", "/", "Origin", "https://evil.example"), 403},
+	} {
+		called = false
+		wants(t, answer(signIn, want.request), want.status, "")
+		if called != (want.status == 200) {
+			t.Errorf("%s: the handler was called: %v", what, called)
+		}
+	}
+	if len(s.reported) != 2 || !errors.Is(s.reported[0], revokehttp.ErrCrossOrigin) {
+		t.Errorf("reported: %v", s.reported)
 	}
 }
 
@@ -356,6 +397,12 @@ func TestLogoutEverywhere(t *testing.T) {
 	wants(t, answer(s.handler, request("GET", "/", "Authorization", "Bearer "+other)), 200, "") // the validator failed first
 	wants(t, answer(logout, request("POST", "/", "Authorization", "Bearer "+presented)), 204, "")
 	wants(t, answer(s.handler, request("GET", "/", "Authorization", "Bearer "+other)), 401, invalidToken)
+	now := time.Now()
+	found, err := s.store.Lookup(t.Context(), revoke.Token{Issuer: testIssuer, Subject: "ada", IssuedAt: now.Add(-time.Hour), ExpiresAt: now})
+	must(t, err)
+	if len(found) != 1 || found[0].Reason != "stolen" || found[0].Actor != "ada" {
+		t.Errorf("the record is %+v", found)
+	}
 }
 
 // TestOptionsAreRefused names what is wrong.

@@ -26,6 +26,11 @@ type logoutConfig struct {
 	record        record
 }
 
+// note is what is noted of a logout with this token.
+func (c logoutConfig) note(token revoke.Token) record {
+	return c.record.after(revoke.WithReason("logout"), revoke.WithActor(token.Subject))
+}
+
 // siteData are what Clear-Site-Data may name (W3C Clear Site Data §3.1).
 var siteData = []string{"cache", "cookies", "storage", "executionContexts", "*"}
 
@@ -51,10 +56,11 @@ func WithClearSiteData(types ...string) LogoutOption {
 //
 // It answers 204 when the revocation is durable, also for one that was revoked before, and drops the guard's cookie with it. Without
 // a token it is 401, and the cookie is dropped too; with one that is not valid it is 401, and while the store cannot answer it is
-// 503, and the cookie stays. An error says which argument is wrong.
+// 503, and the cookie stays. A client that hangs up has asked all the same; the store has 10 s, so let a server's WriteTimeout be
+// longer. An error says which argument is wrong.
 func (g *Guard[C]) Logout(store revoke.Store, opts ...LogoutOption) (http.Handler, error) {
-	return g.logout("Logout", store, opts, func(r *http.Request, note record) error {
-		text, err := g.credentials(r)
+	return g.logout("Logout", store, opts, func(r *http.Request, c logoutConfig) error {
+		text, _, err := g.credentials(r)
 		if err != nil {
 			return err
 		}
@@ -62,7 +68,7 @@ func (g *Guard[C]) Logout(store revoke.Store, opts ...LogoutOption) (http.Handle
 		if err != nil {
 			return err
 		}
-		return revokeWithSession(r.Context(), store, token, note)
+		return revokeWithSession(r.Context(), store, token, c.note(token))
 	})
 }
 
@@ -86,23 +92,24 @@ func revokeWithSession(ctx context.Context, store revoke.Store, token revoke.Tok
 // LogoutEverywhere returns a handler of POST that ends every session of the user. It demands a token that [Guard.Require] would
 // accept: with a stolen one that is dead a thief could lock its owner out for ever. Answers are those of Logout.
 func (g *Guard[C]) LogoutEverywhere(store revoke.Store, opts ...LogoutOption) (http.Handler, error) {
-	return g.logout("LogoutEverywhere", store, opts, func(r *http.Request, note record) error {
-		token, _, err := g.validate(r)
+	return g.logout("LogoutEverywhere", store, opts, func(r *http.Request, c logoutConfig) error {
+		who, err := g.validate(r)
 		if err != nil {
 			return err
 		}
+		token := who.token
 		if token.Subject == "" {
 			return fmt.Errorf("%w: it has no subject", revoke.ErrInvalidToken)
 		}
-		_, err = store.RevokeUser(r.Context(), revoke.User{Issuer: token.Issuer, Subject: token.Subject}, note...)
+		_, err = store.RevokeUser(r.Context(), revoke.User{Issuer: token.Issuer, Subject: token.Subject}, c.note(token)...)
 		return err
 	})
 }
 
 func (g *Guard[C]) logout(operation string, store revoke.Store, opts []LogoutOption,
-	end func(*http.Request, record) error,
+	end func(*http.Request, logoutConfig) error,
 ) (http.Handler, error) {
-	c := logoutConfig{record: record{revoke.WithReason("logout")}}
+	var c logoutConfig
 	if store == nil {
 		return nil, fmt.Errorf("revokehttp: %s: store is nil", operation)
 	}
@@ -117,7 +124,7 @@ func (g *Guard[C]) logout(operation string, store revoke.Store, opts []LogoutOpt
 		}
 		r, cancel := detached(r)
 		defer cancel()
-		if err := end(r, c.record); err != nil {
+		if err := end(r, c); err != nil {
 			// Who sends no token has none to lose, unless another site had the browser leave its cookie out.
 			if g.cookie != nil && errors.Is(err, ErrNoToken) && g.crossOrigin.Check(r) == nil {
 				http.SetCookie(w, g.cookie.expired())

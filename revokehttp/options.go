@@ -21,7 +21,8 @@ type Option interface{ toGuard(*config) error }
 // LogoutOption configures [Guard.Logout] and [Guard.LogoutEverywhere].
 type LogoutOption interface{ toLogout(*logoutConfig) error }
 
-// CommonOption configures whatever answers requests: it is an [Option], a [RevocationOption] and an [IntrospectionOption].
+// CommonOption configures whatever answers requests: it is an [Option], a [RevocationOption], an [IntrospectionOption] and a
+// [ReceiverOption].
 type CommonOption func(*common) error
 
 // common is what everything that answers requests has.
@@ -37,11 +38,14 @@ func newCommon() common {
 
 func (o CommonOption) toGuard(c *config) error { return run(o, &c.common) }
 
-// RecordOption configures whatever revokes: it is a [LogoutOption] and a [RevocationOption].
+// RecordOption configures whatever revokes: it is a [LogoutOption], a [RevocationOption] and a [ReceiverOption].
 type RecordOption func(*record) error
 
 // record is what is noted beside a revocation.
 type record []revoke.RevokeOption
+
+// after returns the record with defaults for what it does not say.
+func (r record) after(defaults ...revoke.RevokeOption) record { return append(defaults, r...) }
 
 func (o RecordOption) toLogout(c *logoutConfig) error { return run(o, &c.record) }
 
@@ -122,9 +126,9 @@ func WithReport(report func(r *http.Request, err error)) CommonOption {
 	}
 }
 
-// WithRecord notes reason and actor of the revocation: see revoke.WithReason and revoke.WithActor. Default: of a logout the
-// reason "logout"; at [NewRevocation] the reason "revoked by its client", and as actor the client's id, where these options do not
-// say otherwise.
+// WithRecord notes reason and actor of the revocation: see revoke.WithReason and revoke.WithActor. Each that it does not name
+// has its default. Of a logout that is the reason "logout" and as actor the token's sub; at [NewRevocation] the reason "revoked
+// by its client" and as actor the client's id; of a receiver a reason that names the protocol.
 func WithRecord(opts ...revoke.RevokeOption) RecordOption {
 	return func(r *record) error {
 		_, err := revoke.NewRecord(opts...)

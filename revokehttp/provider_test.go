@@ -138,7 +138,7 @@ func newRelyingApp(tb testing.TB, store revoke.Store, users bool) *relyingApp {
 		ends = revokehttp.EndUser()
 	}
 	a.handler, err = revokehttp.NewBackChannelLogout(a, providerIssuer, []string{"another-app", clientID}, providerKeyfunc, []string{"ES256"}, ends,
-		revokehttp.WithReceiverReport(func(_ *http.Request, err error) {
+		revokehttp.WithReport(func(_ *http.Request, err error) {
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			a.reported = append(a.reported, err)

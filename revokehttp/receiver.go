@@ -1,7 +1,6 @@
 package revokehttp
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,57 +9,36 @@ import (
 )
 
 // ReceiverOption configures what receives logouts from elsewhere: [NewBackChannelLogout] and [NewGlobalTokenRevocation].
-type ReceiverOption func(*receiverConfig) error
+type ReceiverOption interface{ toReceiver(*receiver) error }
 
-type receiverConfig struct {
-	report func(*http.Request, error)
-	record []revoke.RevokeOption
+// receiver is what both have.
+type receiver struct {
+	common
+	store  revoke.Store
+	record record
 }
 
-// WithReceiverReport makes the receiver call report with the reason of each refusal, for logs and metrics: what it tells the
-// sender says less. It contains no token. Default: none.
-func WithReceiverReport(report func(r *http.Request, err error)) ReceiverOption {
-	return func(c *receiverConfig) error {
-		if report == nil {
-			return errors.New("report is nil")
-		}
-		c.report = report
-		return nil
-	}
-}
+func (o CommonOption) toReceiver(r *receiver) error { return run(o, &r.common) }
+func (o RecordOption) toReceiver(r *receiver) error { return run(o, &r.record) }
 
-// WithReceiverRecord notes reason and actor of the revocations: see revoke.WithReason and revoke.WithActor. Default: a reason
-// that names the protocol.
-func WithReceiverRecord(opts ...revoke.RevokeOption) ReceiverOption {
-	return func(c *receiverConfig) error {
-		_, err := revoke.NewRecord(opts...)
-		c.record = opts
-		return err
+// newReceiver returns a receiver that notes reason where nothing else is said; operation is for the error.
+func newReceiver(operation, reason string, store revoke.Store, opts []ReceiverOption) (receiver, error) {
+	if store == nil {
+		return receiver{}, fmt.Errorf("revokehttp: %s: store is nil", operation)
 	}
-}
-
-func newReceiverConfig(reason string, opts []ReceiverOption) (receiverConfig, error) {
-	c := receiverConfig{
-		report: func(*http.Request, error) {},
-		record: []revoke.RevokeOption{revoke.WithReason(reason)},
+	rec := receiver{common: newCommon(), store: store}
+	if err := apply(operation, &rec, opts, ReceiverOption.toReceiver); err != nil {
+		return receiver{}, err
 	}
-	for _, opt := range opts {
-		if opt == nil {
-			return c, errors.New("an option is nil")
-		}
-		if err := opt(&c); err != nil {
-			return c, err
-		}
-	}
-	return c, nil
+	rec.record = rec.record.after(revoke.WithReason(reason))
+	return rec, nil
 }
 
 // receive answers a request with status once do returns nil, which it does only when what was asked for is durable. The
 // sender who hangs up has asked all the same.
-func (c receiverConfig) receive(w http.ResponseWriter, r *http.Request, status int, do func(*http.Request) error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), logoutTimeout)
+func (rec *receiver) receive(w http.ResponseWriter, r *http.Request, status int, do func(*http.Request) error) {
+	r, cancel := detached(r)
 	defer cancel()
-	r = r.WithContext(ctx)
 	err := do(r)
 	if err == nil {
 		w.Header().Set("Cache-Control", "no-store")
@@ -68,12 +46,12 @@ func (c receiverConfig) receive(w http.ResponseWriter, r *http.Request, status i
 		w.WriteHeader(status)
 		return
 	}
-	c.report(r, err)
+	rec.report(r, err)
 	if answer := (*protocolError)(nil); errors.As(err, &answer) {
 		answer.write(w)
 		return
 	}
-	writeUnavailable(w, DefaultRetryAfter)
+	writeUnavailable(w, rec.retryAfter)
 }
 
 // answering makes an error whose cause is reported, and which is answered as protocolError says.

@@ -56,8 +56,8 @@ func TestReceiversAreRefused(t *testing.T) {
 		"WithRequiredSession":     func(a *arguments) { a.ends = revokehttp.EndSession(validatorOf(providerIssuer)) },
 		"not of issuer":           func(a *arguments) { a.ends = revokehttp.EndSession(validatorOf("x", revoke.WithRequiredSession())) },
 		"option is nil":           func(a *arguments) { a.opts = []revokehttp.ReceiverOption{nil} },
-		"report is nil":           func(a *arguments) { a.opts = []revokehttp.ReceiverOption{revokehttp.WithReceiverReport(nil)} },
-		"a RevokeOption is nil":   func(a *arguments) { a.opts = []revokehttp.ReceiverOption{revokehttp.WithReceiverRecord(nil)} },
+		"report is nil":           func(a *arguments) { a.opts = []revokehttp.ReceiverOption{revokehttp.WithReport(nil)} },
+		"a RevokeOption is nil":   func(a *arguments) { a.opts = []revokehttp.ReceiverOption{revokehttp.WithRecord(nil)} },
 		"or takes tokens without": func(a *arguments) { a.ends = revokehttp.EndSession((*revoke.Validator[revoke.Claims])(nil)) },
 	} {
 		if err := build(change); err == nil || !strings.Contains(err.Error(), want) {
@@ -88,7 +88,7 @@ func TestReceiverRecord(t *testing.T) {
 	t.Parallel()
 	for want, opts := range map[string][]revokehttp.ReceiverOption{
 		"back-channel logout": nil,
-		"left":                {revokehttp.WithReceiverRecord(revoke.WithReason("left"), revoke.WithActor("idp"))},
+		"left":                {revokehttp.WithRecord(revoke.WithReason("left"), revoke.WithActor("idp"))},
 	} {
 		store := revoketest.NewMemory()
 		handler, err := revokehttp.NewBackChannelLogout(store, providerIssuer, []string{clientID}, providerKeyfunc, []string{"ES256"}, revokehttp.EndUser(), opts...)

@@ -119,7 +119,7 @@ func (e *revocation) revoke(r *http.Request, client Client, text string) error {
 	case token.ID == "" && (!whole || token.SessionID == ""): // see revoke.WithOptionalID
 		return &protocolError{http.StatusBadRequest, "unsupported_token_type", "tokens without an id cannot be revoked"}
 	}
-	note := append(record{revoke.WithReason("revoked by its client"), revoke.WithActor(client.ID)}, e.record...)
+	note := e.record.after(revoke.WithReason("revoked by its client"), revoke.WithActor(client.ID))
 	if whole {
 		return revokeWithSession(r.Context(), e.store, token, note)
 	}

@@ -63,9 +63,7 @@ func (a *app) routes() (http.Handler, error) {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	// The guard looks at the origin of a request that has its cookie. This one has none yet, and no other site is to sign a
-	// browser in to an account of its choice.
-	mux.Handle("POST /sign-in", http.NewCrossOriginProtection().Handler(a.answer(a.signIn)))
+	mux.Handle("POST /sign-in", a.guard.SameOrigin(a.answer(a.signIn)))
 	mux.Handle("GET /me", a.guard.Require(a.answer(a.me)))
 	mux.Handle("POST /password", a.guard.Require(a.answer(a.changePassword)))
 	mux.Handle("POST /logout", logout)
