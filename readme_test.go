@@ -15,7 +15,7 @@ func TestReadmeCompiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	var flat string
-	for _, file := range []string{"example_test.go", "mirror/example_test.go", "revokehttp/example_test.go"} {
+	for _, file := range []string{"example_test.go", "mirror/example_test.go", "revokehttp/example_test.go", "revokehttp/example_backchannel_test.go"} {
 		examples, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

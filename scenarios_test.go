@@ -47,7 +47,7 @@ func TestScenariosAreTested(t *testing.T) {
 			}
 		}
 	}
-	if len(rows) != 43 || names < 40 {
+	if len(rows) != 50 || names < 40 {
 		t.Errorf("the list has %d rows and %d names", len(rows), names)
 	}
 }
