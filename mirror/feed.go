@@ -71,7 +71,9 @@ UNION ALL SELECT CASE WHEN subject IS NULL THEN 4 ELSE 3 END, issuer, coalesce(s
 	fill := func(snapshot, which string) string {
 		return strings.NewReplacer("{schema}", `"`+schema+`"`, "{snapshot}", snapshot, "{which}", which).Replace(header + rows)
 	}
-	live := fmt.Sprintf("expires_at > (SELECT clock_timestamp() - interval '%d seconds')", int64(revoke.RetentionMargin/time.Second))
+	// By a clock that is no later than the header's, from which it is told what may have been left out, and that stands still
+	// while the statement runs.
+	live := fmt.Sprintf("expires_at > statement_timestamp() - interval '%d seconds'", int64(revoke.RetentionMargin/time.Second))
 	// What the last snapshot did not show is what began after it, and what was under way in it. There is no condition on
 	// expires_at beside it, because on a table without statistics its index would be taken for the better one.
 	const changed = "(xid >= ($1::text)::xid8 OR xid = ANY (($2::text[])::xid8[]))"
