@@ -199,34 +199,6 @@ func TestOnStandby(t *testing.T) {
 	}
 }
 
-// TestWithoutNotifications revokes by a store that tells nobody, and beside it floods the channel with garbage.
-func TestWithoutNotifications(t *testing.T) {
-	t.Parallel()
-	ctx := t.Context()
-	address := pgserver.Database(t)
-	store := newStore(t, address)
-	const bound = 200 * time.Millisecond
-	m := run(t, newStore(t, address), mirror.WithBound(bound))
-	for i := range 5 {
-		token := newToken()
-		must(t, store.RevokeToken(ctx, token))
-		committed := time.Now()
-		if i%2 == 1 {
-			mustExec(t, store.Pool(), "SELECT pg_notify('revoke', repeat('x', 1000)) FROM generate_series(1, 50)")
-		}
-		for {
-			began := time.Now()
-			err := m.Check(ctx, token)
-			if err == nil && began.Sub(committed) > bound {
-				t.Fatalf("accepted %v after its revocation", began.Sub(committed))
-			}
-			if err != nil {
-				break
-			}
-		}
-	}
-}
-
 // TestTooMany revokes more than fit: every answer is right, and comes from Postgres.
 func TestTooMany(t *testing.T) {
 	t.Parallel()

@@ -127,8 +127,8 @@ func WithMaxEntries(n int) Option {
 }
 
 // WithConnString sets where the mirror's own connection goes, in the form of pgx. It is for apps whose pool goes through a
-// pooler in transaction mode: past it, changes are read one by one; through it, all rows are read again at every interval.
-// Default: as the store's pool.
+// pooler in transaction mode: past it, changes are read one by one; through it, all rows are read again at every interval, and
+// notifications are not heard. Default: as the store's pool.
 func WithConnString(connString string) Option {
 	return func(c *config) error {
 		if _, err := pgx.ParseConfig(connString); err != nil {

@@ -103,8 +103,8 @@ func (m *Mirror) rest(ctx context.Context, s *session) {
 	ctx, cancel := context.WithTimeout(ctx, m.interval)
 	defer cancel()
 	m.mu.Lock()
-	skip := m.pending
-	m.pending = false
+	skip := m.pending || s.notified // during the last poll, and perhaps after its snapshot
+	m.pending, s.notified = false, false
 	if !skip {
 		m.interrupt = cancel
 	}
@@ -112,10 +112,10 @@ func (m *Mirror) rest(ctx context.Context, s *session) {
 	if skip {
 		return
 	}
-	_, _ = s.conn.WaitForNotification(ctx) // if it fails for another reason than time, so does the poll
+	_ = s.conn.PgConn().WaitForNotification(ctx) // if it fails for another reason than time, so does the poll
 	m.mu.Lock()
 	m.interrupt = nil
-	m.pending = false
+	m.pending, s.notified = false, false
 	m.mu.Unlock()
 }
 
