@@ -15,8 +15,6 @@ import (
 	"github.com/pgrevoke/revoke/revoketest"
 )
 
-func TestMain(m *testing.M) { pgserver.Main(m) }
-
 const issuer = "https://issuer.example"
 
 func must(tb testing.TB, err error) {
