@@ -227,6 +227,35 @@ func TestTooMany(t *testing.T) {
 	}
 }
 
+// TestTooManyAtTheStart finds more than fit when it loads: the same holds.
+func TestTooManyAtTheStart(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	address := pgserver.Database(t)
+	store := newStore(t, address)
+	var tokens []revoke.Token
+	for range 20 {
+		tokens = append(tokens, newToken())
+	}
+	must(t, store.RevokeTokens(ctx, tokens))
+	m, err := mirror.New(newStore(t, address), mirror.WithMaxEntries(19))
+	must(t, err)
+	start(t, m)
+	eventually(t, "it says so", func() bool {
+		err := m.Health(ctx)
+		return err != nil && strings.Contains(err.Error(), "WithMaxEntries")
+	})
+	for _, token := range tokens {
+		if err := m.Check(ctx, token); !errors.Is(err, revoke.ErrRevoked) {
+			t.Errorf("Check = %v", err)
+		}
+	}
+	must(t, m.Check(ctx, newToken()))
+	if s := m.Stats(); s.Fallbacks != 21 || s.Loads != 0 || s.Entries > 19 {
+		t.Errorf("Stats = %+v", s)
+	}
+}
+
 // silentConn swallows what is sent once it is told to.
 type silentConn struct {
 	net.Conn

@@ -1,9 +1,12 @@
 package mirror_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/pgserver"
@@ -81,6 +84,23 @@ func TestManyNotifications(t *testing.T) {
 	must(t, m.Sync(ctx))
 }
 
+// sleepInPolls makes every poll sleep for a while after it has taken its snapshot. Tokens cannot be revoked any more.
+func sleepInPolls(tb testing.TB, pool *pgxpool.Pool) {
+	tb.Helper()
+	mustExec(tb, pool, "ALTER TABLE revoke.revoked_tokens RENAME TO kept")
+	mustExec(tb, pool, "CREATE VIEW revoke.revoked_tokens AS SELECT kept.* FROM (SELECT pg_sleep(0.3) OFFSET 0) AS busy, revoke.kept")
+}
+
+// awaitPoll waits until a poll sleeps.
+func awaitPoll(tb testing.TB, pool *pgxpool.Pool) {
+	tb.Helper()
+	eventually(tb, "the mirror polls", func() (sleeps bool) {
+		must(tb, pool.QueryRow(tb.Context(), `SELECT count(*) > 0 FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event = 'PgSleep'`).Scan(&sleeps))
+		return sleeps
+	})
+}
+
 // TestNotificationDuringAPoll lets one come while the mirror polls, for a commit that the poll's snapshot does not show: it
 // is not lost, and the mirror polls again.
 func TestNotificationDuringAPoll(t *testing.T) {
@@ -88,27 +108,37 @@ func TestNotificationDuringAPoll(t *testing.T) {
 	ctx := t.Context()
 	address := pgserver.Database(t)
 	store := newStore(t, address)
-	// A poll takes a while after its snapshot. (It begins with the header, and sleeps over the first table.)
-	for _, sql := range []string{
-		"ALTER TABLE revoke.revoked_tokens RENAME TO kept",
-		"CREATE VIEW revoke.revoked_tokens AS SELECT kept.* FROM (SELECT pg_sleep(0.3) OFFSET 0) AS busy, revoke.kept",
-	} {
-		mustExec(t, store.Pool(), sql)
-	}
+	sleepInPolls(t, store.Pool())
 	m := run(t, newStore(t, address), slow...)
 	must(t, m.Sync(ctx))
 	for range 3 {
 		token := newToken()
 		mustExec(t, store.Pool(), "SELECT pg_notify('revoke', '')")
-		eventually(t, "the mirror polls", func() bool {
-			var busy bool
-			must(t, store.Pool().QueryRow(ctx, `SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database()
-				AND wait_event = 'PgSleep'`).Scan(&busy))
-			return busy
-		})
+		awaitPoll(t, store.Pool())
 		must(t, store.RevokeSession(ctx, sessionOf(token)))
 		mustExec(t, store.Pool(), "SELECT pg_notify('revoke', '')")
 		eventually(t, "the mirror refuses", func() bool { return errors.Is(m.Check(ctx, token), revoke.ErrRevoked) })
+		refuses(t, m, token)
+	}
+}
+
+// TestSyncDuringAPoll asks for a poll while one is on its way: another follows it at once, although the interval is long and
+// nothing is heard.
+func TestSyncDuringAPoll(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	address := pgserver.Database(t)
+	store := newStore(t, address)
+	sleepInPolls(t, store.Pool())
+	m := run(t, newStore(t, address), slow...)
+	for range 3 {
+		token := newToken()
+		mustExec(t, store.Pool(), "SELECT pg_notify('revoke', '')")
+		awaitPoll(t, store.Pool())
+		must(t, store.RevokeSession(ctx, sessionOf(token)))
+		soon, cancel := context.WithTimeout(ctx, 10*time.Second)
+		must(t, m.Sync(soon))
+		cancel()
 		refuses(t, m, token)
 	}
 }
