@@ -110,8 +110,8 @@ func TestLookupAfterTheMark(t *testing.T) {
 func TestTableInTheMiddleOfACheck(t *testing.T) {
 	t.Parallel()
 	m, clock := newMirror(t)
-	must(t, m.store.RevokeToken(t.Context(), tokenOf("a")))
-	must(t, m.load(t.Context(), fakeFeed(func(apply func(row)) error { apply(tokenRow("a")); return nil }).load))
+	must(t, m.store.RevokeToken(t.Context(), tokenOf("b")))
+	must(t, m.load(t.Context(), fakeFeed(func(apply func(row)) error { apply(tokenRow("b")); return nil }).load))
 	m.clock = func() instant {
 		m.clock = clock.now
 		m.mu.Lock()
@@ -119,7 +119,7 @@ func TestTableInTheMiddleOfACheck(t *testing.T) {
 		m.mu.Unlock()
 		return clock.now()
 	}
-	if err := m.Check(t.Context(), tokenOf("a")); !errors.Is(err, revoke.ErrRevoked) {
+	if err := m.Check(t.Context(), tokenOf("b")); !errors.Is(err, revoke.ErrRevoked) {
 		t.Errorf("Check = %v", err)
 	}
 }
