@@ -121,24 +121,37 @@ func TestRowsWithOldNumbers(t *testing.T) {
 	address := pgserver.Database(t)
 	store := newStore(t, address)
 	m := run(t, newStore(t, address))
-	for _, set := range []string{"SELECT 1", "SET LOCAL session_replication_role = replica"} {
-		token := newToken()
-		must(t, pgx.BeginFunc(ctx, store.Pool(), func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, set); err != nil {
+	rows := map[string]func(revoke.Token) (kind, id, columns, values string){
+		"revoked_tokens": func(t revoke.Token) (kind, id, columns, values string) {
+			return "token", t.ID, "jti, revoked_at", t.ID + "\t2030-01-01"
+		},
+		"sessions": func(t revoke.Token) (kind, id, columns, values string) {
+			return "session", t.SessionID, "sid, revoked_at", t.SessionID + "\t2030-01-01"
+		},
+		"user_epochs": func(t revoke.Token) (kind, id, columns, values string) {
+			return "user", t.Subject, "subject, revoked_at, not_before", t.Subject + "\t2030-01-01\t2030-01-01"
+		},
+	}
+	for table, row := range rows {
+		for _, set := range []string{"SELECT 1", "SET LOCAL session_replication_role = replica"} {
+			token := newToken()
+			kind, id, columns, values := row(token)
+			must(t, pgx.BeginFunc(ctx, store.Pool(), func(tx pgx.Tx) error {
+				if _, err := tx.Exec(ctx, set); err != nil {
+					return err
+				}
+				var key string
+				if err := tx.QueryRow(ctx, "SELECT revoke.row_key($1, $2, $3)::text", kind, issuer, id).Scan(&key); err != nil {
+					return err
+				}
+				text := strings.Join([]string{key, issuer, "2037-01-01", "7", values}, "\t") + "\n"
+				_, err := tx.Conn().PgConn().CopyFrom(ctx, strings.NewReader(text),
+					"COPY revoke."+table+" (key, issuer, expires_at, xid, "+columns+") FROM STDIN")
 				return err
-			}
-			var key string
-			err := tx.QueryRow(ctx, "SELECT revoke.row_key('token', $1, $2)::text", token.Issuer, token.ID).Scan(&key)
-			if err != nil {
-				return err
-			}
-			text := strings.Join([]string{key, "2037-01-01", "2030-01-01", "7", token.Issuer, token.ID}, "\t") + "\n"
-			_, err = tx.Conn().PgConn().CopyFrom(ctx, strings.NewReader(text),
-				"COPY revoke.revoked_tokens (key, expires_at, revoked_at, xid, issuer, jti) FROM STDIN")
-			return err
-		}))
-		must(t, m.Sync(ctx))
-		refuses(t, m, token)
+			}))
+			must(t, m.Sync(ctx))
+			refuses(t, m, token)
+		}
 	}
 }
 

@@ -191,12 +191,17 @@ var mutants = map[string]mutation.Mutant{
 			"ON revoke.revoked_tokens FOR EACH ROW WHEN (NEW.xid IS NULL) EXECUTE",
 		},
 	},
-	"a number that replication brings along is believed": {
+	"the number is believed that replication brings along with a token": {
 		File: "../migrations/00001_revocations.sql", Tests: "TestRowsWithOldNumbers",
-		Edits: []string{
-			"ALTER TABLE revoke.revoked_tokens ENABLE ALWAYS TRIGGER set_xid;",
-			"",
-		},
+		Edits: []string{"ALTER TABLE revoke.revoked_tokens ENABLE ALWAYS TRIGGER set_xid;", ""},
+	},
+	"the number is believed that replication brings along with a session": {
+		File: "../migrations/00001_revocations.sql", Tests: "TestRowsWithOldNumbers",
+		Edits: []string{"ALTER TABLE revoke.sessions       ENABLE ALWAYS TRIGGER set_xid;", ""},
+	},
+	"the number is believed that replication brings along with an epoch": {
+		File: "../migrations/00001_revocations.sql", Tests: "TestRowsWithOldNumbers",
+		Edits: []string{"ALTER TABLE revoke.user_epochs    ENABLE ALWAYS TRIGGER set_xid;", ""},
 	},
 }
 
