@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,7 +11,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/pgserver"
@@ -23,17 +23,27 @@ import (
 type gate struct {
 	held    chan struct{} // receives one for each query that is held
 	open    chan struct{}
+	release func() // opens it
 	queries atomic.Int32
+	largest atomic.Int32 // number of tokens in a query
 	misdeed atomic.Pointer[func()]
 }
 
-func newGate() *gate { return &gate{held: make(chan struct{}, 10_000), open: make(chan struct{})} }
+// newGate returns a gate that is closed.
+func newGate() *gate {
+	g := &gate{held: make(chan struct{}, 10_000), open: make(chan struct{})}
+	g.release = sync.OnceFunc(func() { close(g.open) })
+	return g
+}
 
 func (g *gate) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	if !strings.Contains(data.SQL, "pg_is_in_recovery()") {
+	if !strings.Contains(data.SQL, "pg_is_in_recovery()") || !strings.Contains(data.SQL, "revoked_tokens") {
 		return ctx
 	}
 	g.queries.Add(1)
+	if tokens, ok := data.Args[0].([]pgtype.UUID); ok && len(tokens) > int(g.largest.Load()) {
+		g.largest.Store(int32(len(tokens)))
+	}
 	g.held <- struct{}{}
 	<-g.open
 	if misdeed := g.misdeed.Swap(nil); misdeed != nil {
@@ -52,6 +62,7 @@ func gatedStore(t *testing.T, queries int) (*revoke.Postgres, *pgxpool.Pool, *ga
 		c.MaxConns = 8
 		c.ConnConfig.Tracer = g
 	})
+	t.Cleanup(g.release) // before the pool is closed, which waits for its queries
 	return openStore(t, pool, revoke.WithCheckQueries(queries)), pool, g
 }
 
@@ -60,6 +71,12 @@ func checkLater(ctx context.Context, store revoke.Checker, token revoke.Token) <
 	result := make(chan error, 1)
 	go func() { result <- store.Check(ctx, token) }()
 	return result
+}
+
+// awaitQueue waits until so many checks are in the queue.
+func awaitQueue(t *testing.T, store *revoke.Postgres, n int) {
+	t.Helper()
+	eventually(t, "the checks queue", func() bool { return revoke.QueuedChecks(store) == n })
 }
 
 // TestCoalescedAnswers sends thousands of checks at once, some of them revoked in each scope, and looks at every answer.
@@ -106,7 +123,8 @@ func TestCoalescedAnswers(t *testing.T) {
 	}
 	<-g.held
 	<-g.held
-	close(g.open)
+	eventually(t, "nearly all checks queue", func() bool { return revoke.QueuedChecks(store) > n-2*1024 })
+	g.release()
 	for i, result := range results {
 		err := <-result
 		var revoked *revoke.RevokedError
@@ -119,6 +137,9 @@ func TestCoalescedAnswers(t *testing.T) {
 	}
 	if queries := g.queries.Load(); queries > n/5 {
 		t.Errorf("%d checks took %d queries", n, queries)
+	}
+	if largest := g.largest.Load(); largest > 1024 || largest < 256 {
+		t.Errorf("the largest query was about %d tokens", largest)
 	}
 	if conns := pool.Stat().TotalConns(); conns > 3 {
 		t.Errorf("%d checks took %d connections", n, conns)
@@ -166,6 +187,8 @@ func TestCoalescedCancel(t *testing.T) {
 	must(t, store.RevokeToken(t.Context(), dead))
 	refused := checkLater(t.Context(), store, dead)
 
+	awaitQueue(t, store, 3)
+
 	ended, cancelEnded := context.WithCancel(t.Context())
 	cancelEnded()
 	wantError(t, store.Check(ended, newToken()), revoke.ErrUnavailable) // before
@@ -180,13 +203,46 @@ func TestCoalescedCancel(t *testing.T) {
 		}
 	}
 	connections := pool.Stat().NewConnsCount()
-	close(g.open)
+	g.release()
 	must(t, <-stays)
 	wantError(t, <-refused, revoke.ErrRevoked)
 	cancelFirst() // after
 	must(t, store.Check(t.Context(), newToken()))
 	if n := pool.Stat().NewConnsCount(); n != connections {
 		t.Errorf("%d connections were made in place of closed ones", n-connections)
+	}
+}
+
+// TestCoalescedCancelOnTheWay has the caller leave for whom a query was begun, while the database is at it. It gets its error
+// at once, the query goes on, and so does the connection.
+func TestCoalescedCancelOnTheWay(t *testing.T) {
+	t.Parallel()
+	pool := pgserver.Pool(t, pgserver.Database(t), func(c *pgxpool.Config) { c.MaxConns = 2 })
+	store := openStore(t, pool, revoke.WithCheckQueries(1))
+	tx, err := pool.Begin(t.Context())
+	must(t, err)
+	_, err = tx.Exec(t.Context(), "LOCK TABLE revoke.revoked_tokens IN ACCESS EXCLUSIVE MODE")
+	must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	leader := checkLater(ctx, store, newToken())
+	eventually(t, "the query waits for the table", func() (waits bool) {
+		must(t, tx.QueryRow(t.Context(), `SELECT count(*) = 1 FROM pg_locks
+			WHERE NOT granted AND relation = 'revoke.revoked_tokens'::regclass`).Scan(&waits))
+		return waits
+	})
+	stays := checkLater(t.Context(), store, newToken())
+	awaitQueue(t, store, 1)
+	cancel()
+	wantError(t, <-leader, revoke.ErrUnavailable)
+	must(t, tx.Rollback(t.Context()))
+	must(t, <-stays)
+	for range 2 {
+		conn, err := pool.Acquire(t.Context())
+		must(t, err)
+		defer conn.Release()
+	}
+	if n := pool.Stat().NewConnsCount(); n != 2 {
+		t.Errorf("%d connections were made in place of closed ones", n-2)
 	}
 }
 
@@ -201,16 +257,59 @@ func TestCoalescedQueueOfTheGone(t *testing.T) {
 	for range 20 {
 		gone = append(gone, checkLater(ctx, store, newToken()))
 	}
+	awaitQueue(t, store, 20)
 	cancel()
 	for _, result := range gone {
 		wantError(t, <-result, revoke.ErrUnavailable)
 	}
-	close(g.open)
+	stays := checkLater(t.Context(), store, newToken())
+	awaitQueue(t, store, 21)
+	g.release()
 	must(t, <-leader)
-	must(t, store.Check(t.Context(), newToken()))
-	if n := g.queries.Load(); n != 2 {
-		t.Errorf("%d queries, want one for each of the two who stayed", n)
+	must(t, <-stays)
+	if n := g.largest.Load(); n != 0 || g.queries.Load() != 2 {
+		t.Errorf("%d queries, one of them about %d, want one for each of the two who stayed", g.queries.Load(), n)
 	}
+	must(t, store.Check(t.Context(), newToken()))
+}
+
+// TestTransactionsDoNotCoalesce holds the only query of checks. Transactions go on meanwhile, each on its own connection and
+// with what it has itself written, and none of them checks.
+func TestTransactionsDoNotCoalesce(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	store, pool, g := gatedStore(t, 1)
+	stuck := checkLater(ctx, store, newToken())
+	<-g.held
+	waits := checkLater(ctx, store, newToken())
+	awaitQueue(t, store, 1)
+	work := func(r revoke.Revoker) {
+		if _, ok := r.(revoke.Checker); ok {
+			t.Errorf("%T checks", r)
+		}
+		token := newToken()
+		must(t, r.Redeem(ctx, token))
+		wantError(t, r.Redeem(ctx, token), revoke.ErrRevoked)
+		moved, err := r.RevokeUser(ctx, userOf(token))
+		must(t, err)
+		if epochs, err := r.Epochs(ctx, userOf(token)); err != nil || epochs != moved {
+			t.Errorf("Epochs = %v, %v, want what this transaction wrote, %v", epochs, err, moved)
+		}
+		if outside, err := store.Epochs(ctx, userOf(token)); err != nil || outside.User != 0 {
+			t.Errorf("outside Epochs = %v, %v, before the commit", outside, err)
+		}
+	}
+	must(t, pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { work(store.WithTx(tx)); return nil }))
+	db := stdlib.OpenDBFromPool(pool)
+	defer db.Close()
+	tx, err := db.BeginTx(ctx, nil)
+	must(t, err)
+	work(store.WithSQLTx(tx))
+	must(t, tx.Commit())
+	must(t, store.InTx(ctx, func(r revoke.Revoker) error { work(r); return nil }))
+	g.release()
+	must(t, <-stuck)
+	must(t, <-waits)
 }
 
 // TestImpatientCallers cancels ten thousand checks at any moment of theirs. A query that was cancelled with its caller would
@@ -236,110 +335,5 @@ func TestImpatientCallers(t *testing.T) {
 	must(t, store.Check(t.Context(), newToken()))
 	if n := pool.Stat().NewConnsCount(); n > 2 {
 		t.Errorf("%d connections were made, want the two that checks use", n)
-	}
-}
-
-// TestCoalescedTracer has a tracer panic, or end the goroutine, in the middle of a query: its callers get an error, those
-// who wait get an answer, and the pool its connection.
-func TestCoalescedTracer(t *testing.T) {
-	t.Parallel()
-	for name, misdeed := range map[string]func(){
-		"panic":  func() { panic("a tracer panics") },
-		"Goexit": runtime.Goexit,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			store, pool, g := gatedStore(t, 1)
-			g.misdeed.Store(&misdeed)
-			leader := checkLater(t.Context(), store, newToken())
-			<-g.held
-			var waiting []<-chan error
-			for range 10 {
-				waiting = append(waiting, checkLater(t.Context(), store, newToken()))
-			}
-			close(g.open)
-			err := <-leader
-			wantError(t, err, revoke.ErrUnavailable)
-			if !strings.Contains(err.Error(), "cut short by a tracer") {
-				t.Errorf("Check = %v", err)
-			}
-			for _, result := range waiting {
-				must(t, <-result)
-			}
-			must(t, store.Check(t.Context(), newToken()))
-			eventually(t, "no connection is out", func() bool { return pool.Stat().AcquiredConns() == 0 })
-		})
-	}
-}
-
-// TestCoalescedPoolIsEmpty holds the only connection: checks end with their timeout, and go on when it is back.
-func TestCoalescedPoolIsEmpty(t *testing.T) {
-	t.Parallel()
-	pool := pgserver.Pool(t, pgserver.Database(t), func(c *pgxpool.Config) { c.MaxConns = 1 })
-	store := openStore(t, pool, revoke.WithCheckTimeout(100*time.Millisecond))
-	held, err := pool.Acquire(t.Context())
-	must(t, err)
-	var waiting []<-chan error
-	for range 50 {
-		waiting = append(waiting, checkLater(t.Context(), store, newToken()))
-	}
-	for _, result := range waiting {
-		err := <-result
-		wantError(t, err, revoke.ErrUnavailable)
-		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Check = %v, want the cause in it", err)
-		}
-	}
-	held.Release()
-	must(t, store.Check(t.Context(), newToken()))
-}
-
-// blackHole is a connection whose peer can fall silent, as behind a firewall that has forgotten it.
-type blackHole struct {
-	net.Conn
-	silent *atomic.Bool
-}
-
-func (c blackHole) Write(b []byte) (int, error) {
-	if c.silent.Load() {
-		return len(b), nil
-	}
-	return c.Conn.Write(b)
-}
-
-// TestCoalescedBlackHole lets the network swallow what is sent. The callers get an error in time, and the next query has a
-// new connection.
-func TestCoalescedBlackHole(t *testing.T) {
-	t.Parallel()
-	var silent atomic.Bool
-	pool := pgserver.Pool(t, pgserver.Database(t), func(c *pgxpool.Config) {
-		dial := c.ConnConfig.DialFunc
-		c.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := dial(ctx, network, address)
-			if err != nil {
-				return nil, err
-			}
-			return blackHole{conn, &silent}, nil
-		}
-	})
-	store := openStore(t, pool, revoke.WithCheckTimeout(200*time.Millisecond))
-	must(t, store.Check(t.Context(), newToken()))
-	silent.Store(true)
-	start := time.Now()
-	var waiting []<-chan error
-	for range 50 {
-		waiting = append(waiting, checkLater(t.Context(), store, newToken()))
-	}
-	for _, result := range waiting {
-		wantError(t, <-result, revoke.ErrUnavailable)
-	}
-	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("it took %v to notice", took)
-	}
-	silent.Store(false)
-	start = time.Now()
-	eventually(t, "checks are answered again", func() bool { return store.Check(t.Context(), newToken()) == nil })
-	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("the queries that nobody answers were given up after %v", took)
 	}
 }

@@ -238,6 +238,23 @@ func TestCheckOnStandby(t *testing.T) {
 		}
 	}
 	must(t, primary.Check(t.Context(), newToken()))
+
+	g := newGate()
+	gated := pgserver.Pool(t, standby.URL(), func(c *pgxpool.Config) { c.ConnConfig.Database, c.ConnConfig.Tracer = config.Database, g })
+	t.Cleanup(g.release)
+	behind = openStore(t, gated, revoke.WithCheckQueries(1))
+	results := []<-chan error{checkLater(t.Context(), behind, newToken())}
+	<-g.held
+	for range 10 { // in one query
+		results = append(results, checkLater(t.Context(), behind, newToken()))
+	}
+	awaitQueue(t, behind, 10)
+	g.release()
+	for _, result := range results {
+		if err := <-result; !errors.Is(err, revoke.ErrUnavailable) || !strings.Contains(err.Error(), "standby") {
+			t.Errorf("shared Check = %v, want it to say that a standby answered", err)
+		}
+	}
 }
 
 // TestSchemaProblems reads what a developer sees who forgot to migrate.

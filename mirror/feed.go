@@ -52,11 +52,13 @@ var (
 // crash or a failover numbers of transactions are given out again, and nothing else would show it.
 const nonceSetting = "revoke.mirror"
 
-// session is a connection of the mirror's own.
+// session is a connection of the mirror's own. One goroutine uses it.
 type session struct {
-	conn  *pgx.Conn
-	nonce string
-	sql   feedSQL
+	conn     *pgx.Conn
+	nonce    string
+	sql      feedSQL
+	direct   bool // no pooler stands before the server, so that its process serves nobody else
+	notified bool // a notification has come since the last pause
 }
 
 type feedSQL struct{ loadExact, pollExact, loadWhole string }
@@ -71,7 +73,9 @@ UNION ALL SELECT CASE WHEN subject IS NULL THEN 4 ELSE 3 END, issuer, coalesce(s
 	fill := func(snapshot, which string) string {
 		return strings.NewReplacer("{schema}", `"`+schema+`"`, "{snapshot}", snapshot, "{which}", which).Replace(header + rows)
 	}
-	live := fmt.Sprintf("expires_at > (SELECT clock_timestamp() - interval '%d seconds')", int64(revoke.RetentionMargin/time.Second))
+	// By a clock that is no later than the header's, from which it is told what may have been left out, and that stands still
+	// while the statement runs.
+	live := fmt.Sprintf("expires_at > statement_timestamp() - interval '%d seconds'", int64(revoke.RetentionMargin/time.Second))
 	// What the last snapshot did not show is what began after it, and what was under way in it. There is no condition on
 	// expires_at beside it, because on a table without statistics its index would be taken for the better one.
 	const changed = "(xid >= ($1::text)::xid8 OR xid = ANY (($2::text[])::xid8[]))"
@@ -97,30 +101,51 @@ func (m *Mirror) connect(ctx context.Context) (*session, error) {
 			return nil, err
 		}
 	}
+	s := &session{nonce: rand.Text(), sql: newFeedSQL(m.store.Schema())}
 	config.Tracer = nil
 	config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // prepares nothing that a pooler could lose
+	// Noted and not queued: however many there are, one poll answers them.
+	config.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) { s.notified = true }
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, err
 	}
-	s := &session{conn: conn, nonce: rand.Text(), sql: newFeedSQL(m.store.Schema())}
-	_, err = conn.Exec(ctx, "SELECT set_config($1::text, $2::text, false)", nonceSetting, s.nonce)
-	if err == nil {
-		// Where they exist. A load may take its time, and idle time is what this session is made of.
-		_, err = conn.Exec(ctx, `SELECT set_config(name, '0', false) FROM pg_settings
-			WHERE name IN ('statement_timeout', 'idle_session_timeout', 'max_parallel_workers_per_gather', 'jit')`)
-	}
-	if err == nil {
-		_, err = conn.Exec(ctx, "LISTEN "+channel)
-		if pgErr := (*pgconn.PgError)(nil); errors.As(err, &pgErr) {
-			err = nil // an engine without it: polls find everything within the bound
-		}
-	}
-	if err != nil {
+	s.conn = conn
+	if err := s.configure(ctx); err != nil {
 		s.close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// configure gives the session its nonce, and makes it a mirror's where it is not a pooler's: a process that serves the app
+// next must keep the app's settings and hear of nothing.
+func (s *session) configure(ctx context.Context) error {
+	_, err := s.conn.Exec(ctx, "SELECT set_config($1::text, $2::text, false)", nonceSetting, s.nonce)
+	if err != nil {
+		return err
+	}
+	var pid int64
+	var pgErr *pgconn.PgError
+	err = s.conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid)
+	if err != nil && !errors.As(err, &pgErr) {
+		return err
+	}
+	// A pooler makes up the number that it gives its clients.
+	if s.direct = err == nil && uint32(pid) == s.conn.PgConn().PID(); !s.direct {
+		return nil
+	}
+	// Where they exist. A load may take its time, and idle time is what this session is made of.
+	_, err = s.conn.Exec(ctx, `SELECT set_config(name, '0', false) FROM pg_settings
+		WHERE name IN ('statement_timeout', 'idle_session_timeout', 'max_parallel_workers_per_gather', 'jit')`)
+	if err != nil {
+		return err
+	}
+	_, err = s.conn.Exec(ctx, "LISTEN "+channel)
+	if errors.As(err, &pgErr) {
+		return nil // an engine without it: polls find everything within the bound
+	}
+	return err
 }
 
 func (s *session) close() {
@@ -182,9 +207,11 @@ func (f *exactFeed) load(ctx context.Context, apply func(row)) (time.Time, error
 	if err != nil {
 		return time.Time{}, err
 	}
-	// From now on every read is of a few rows by an index, also where the tables were never analyzed.
-	if _, err := f.conn.Exec(ctx, "SELECT set_config('enable_seqscan', 'off', false)"); err != nil {
-		return time.Time{}, err
+	if f.direct {
+		// From now on every read is of a few rows by an index, also where the tables were never analyzed.
+		if _, err := f.conn.Exec(ctx, "SELECT set_config('enable_seqscan', 'off', false)"); err != nil {
+			return time.Time{}, err
+		}
 	}
 	return at, f.remember(snapshot)
 }

@@ -43,8 +43,9 @@ type Mirror struct {
 
 	announce chan struct{} // revocations were made here: others are to be told
 
-	mu        sync.Mutex // for all that is below, and for writing to the table
-	recent    []local
+	mu        sync.Mutex    // for all that is below, and for writing to the table
+	recent    []entry       // what was revoked through this process while a read is under way
+	reading   bool          // whether one is
 	began     uint64        // polls and loads that were sent
 	applied   uint64        // the last of them that has been applied
 	changed   chan struct{} // closed when applied changes
@@ -58,12 +59,6 @@ type Mirror struct {
 type mark struct {
 	at     instant
 	offset time.Duration // of the database's clock to this machine's
-}
-
-// local is a revocation that was made through this process, until a poll that began after it has been applied.
-type local struct {
-	entry entry
-	began uint64 // Mirror.began when it was added
 }
 
 // instant is a moment by both clocks of this machine, in nanoseconds: one that only runs forward and may stand still while the
@@ -132,8 +127,8 @@ func WithMaxEntries(n int) Option {
 }
 
 // WithConnString sets where the mirror's own connection goes, in the form of pgx. It is for apps whose pool goes through a
-// pooler in transaction mode: past it, changes are read one by one; through it, all rows are read again at every interval.
-// Default: as the store's pool.
+// pooler in transaction mode: past it, changes are read one by one; through it, all rows are read again at every interval, and
+// notifications are not heard. Default: as the store's pool.
 func WithConnString(connString string) Option {
 	return func(c *config) error {
 		if _, err := pgx.ParseConfig(connString); err != nil {

@@ -15,8 +15,6 @@ import (
 	"github.com/pgrevoke/revoke/revoketest"
 )
 
-func TestMain(m *testing.M) { pgserver.Main(m) }
-
 const issuer = "https://issuer.example"
 
 func must(tb testing.TB, err error) {
@@ -157,7 +155,7 @@ func TestFromElsewhere(t *testing.T) {
 func TestOwnWrites(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	m := run(t, newStore(t, pgserver.Database(t)), mirror.WithBound(mirror.MaxBound), mirror.WithInterval(mirror.MaxBound-time.Second))
+	m := run(t, newStore(t, pgserver.Database(t)), slow...)
 	store := m.Store()
 	token, inTx, rolledBack := newToken(), newToken(), newToken()
 	must(t, store.RevokeToken(ctx, token))
@@ -179,7 +177,6 @@ func TestWake(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	address := pgserver.Database(t)
-	slow := []mirror.Option{mirror.WithBound(mirror.MaxBound), mirror.WithInterval(mirror.MaxBound - time.Second)}
 	a, b := run(t, newStore(t, address), slow...), run(t, newStore(t, address), slow...)
 
 	token := newToken()

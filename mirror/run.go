@@ -103,8 +103,8 @@ func (m *Mirror) rest(ctx context.Context, s *session) {
 	ctx, cancel := context.WithTimeout(ctx, m.interval)
 	defer cancel()
 	m.mu.Lock()
-	skip := m.pending
-	m.pending = false
+	skip := m.pending || s.notified // during the last poll, and perhaps after its snapshot
+	m.pending, s.notified = false, false
 	if !skip {
 		m.interrupt = cancel
 	}
@@ -112,10 +112,10 @@ func (m *Mirror) rest(ctx context.Context, s *session) {
 	if skip {
 		return
 	}
-	_, _ = s.conn.WaitForNotification(ctx) // if it fails for another reason than time, so does the poll
+	_ = s.conn.PgConn().WaitForNotification(ctx) // if it fails for another reason than time, so does the poll
 	m.mu.Lock()
 	m.interrupt = nil
-	m.pending = false
+	m.pending, s.notified = false, false
 	m.mu.Unlock()
 }
 
@@ -124,7 +124,14 @@ func (m *Mirror) begin() (number uint64, at instant) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.began++
+	m.reading = true
 	return m.began, m.clock()
+}
+
+// end forgets what was revoked here during a read, however that went. The lock is held.
+func (m *Mirror) end() {
+	m.reading = false
+	m.recent = nil
 }
 
 // errTooMany says that the memory would be larger than it may be.
@@ -152,18 +159,17 @@ func (m *Mirror) load(ctx context.Context, read func(context.Context, func(row))
 			cancel() // the rest need not be sent
 		}
 	})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	defer m.end()
 	if tooMany {
 		return errTooMany
 	}
 	if err != nil {
 		return err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, l := range m.recent {
-		if l.began >= number { // the snapshot may be older than these
-			fresh = add(fresh, l.entry)
-		}
+	for _, e := range m.recent { // the snapshot may be older than these
+		fresh = add(fresh, e)
 	}
 	m.raiseCutoff(clock)
 	m.table.Store(fresh)
@@ -183,11 +189,12 @@ func (m *Mirror) poll(ctx context.Context, source feed) error {
 		defer m.mu.Unlock()
 		m.put(e)
 	})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	defer m.end()
 	if err != nil {
 		return err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.polls.Add(1)
 	if m.table.Load().used > m.maxEntries {
 		m.compact(clock)
@@ -203,14 +210,6 @@ func (m *Mirror) poll(ctx context.Context, source feed) error {
 func (m *Mirror) publish(number uint64, at instant, clock time.Time) {
 	m.mark.Store(&mark{at: at, offset: clock.Sub(time.Unix(0, at.wall))})
 	m.clockRead = clock
-	kept := m.recent[:0]
-	for _, l := range m.recent {
-		if l.began >= number { // added when this read was on its way, and perhaps not in it
-			kept = append(kept, l)
-		}
-	}
-	clear(m.recent[len(kept):])
-	m.recent = kept
 	m.applied = number
 	m.last = nil
 	close(m.changed)
@@ -260,13 +259,13 @@ func (m *Mirror) compact(now time.Time) {
 	limit := m.raiseCutoff(now)
 	live := 0
 	for e := range m.table.Load().all {
-		if e.expiry() >= limit {
+		if !e.expired(limit) {
 			live++
 		}
 	}
 	smaller := newTable(live + live/4)
 	for e := range m.table.Load().all {
-		if e.expiry() >= limit {
+		if !e.expired(limit) {
 			smaller.put(e)
 		}
 	}
@@ -283,12 +282,16 @@ func (m *Mirror) raiseCutoff(now time.Time) (limit int64) {
 	return limit
 }
 
-// enforce makes this process refuse at once what was revoked through it.
+// enforce makes this process refuse at once what was revoked through it. A read that begins later finds it in the database.
 func (m *Mirror) enforce(entries ...entry) {
 	m.mu.Lock()
-	for _, e := range entries {
-		m.put(e)
-		m.recent = append(m.recent, local{entry: e, began: m.began})
+	if m.mark.Load() != nil { // otherwise nobody looks into the table
+		for _, e := range entries {
+			m.put(e)
+		}
+	}
+	if m.reading {
+		m.recent = append(m.recent, entries...)
 	}
 	m.mu.Unlock()
 	select {

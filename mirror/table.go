@@ -4,8 +4,6 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"sync/atomic"
-
-	"github.com/pgrevoke/revoke"
 )
 
 // hasher turns identities into fingerprints of 64 bits. Its seed differs from process to process, so that nobody can choose
@@ -57,13 +55,9 @@ type entry struct {
 	epoch       bool
 }
 
-// expiry returns when the entry is no longer needed.
-func (e entry) expiry() int64 {
-	if e.epoch {
-		return e.value + (revoke.MaxTokenLifetime + revoke.MaxLeeway).Microseconds()
-	}
-	return e.value
-}
+// expired reports whether the entry may be left out because its row expired before limit. An epoch may never: it does not say
+// for how long its row counts, which for an instant of long ago is much longer than a token lives. The next load leaves it out.
+func (e entry) expired(limit int64) bool { return !e.epoch && e.value < limit }
 
 // table is a hash table with open addressing over atomic words: two for a slot, the fingerprint and the value. Any number
 // of goroutines read it without a lock while one writes. Nothing is ever deleted from it: a table with less in it is a new

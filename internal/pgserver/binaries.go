@@ -81,53 +81,12 @@ func majorVersion(path string) int {
 	return n
 }
 
-// startBinaries runs binaries.sh, which removes everything when the pipe to it closes: by Close, or by our death.
-func startBinaries(ctx context.Context, bin string, arguments ...string) (_ *Server, err error) {
-	credential, err := unprivileged()
+// startBinaries runs binaries.sh.
+func startBinaries(ctx context.Context, bin string, arguments ...string) (*Server, error) {
+	dir, exited, stop, err := startScript(binariesScript, nil, append([]string{bin}, arguments...)...)
 	if err != nil {
 		return nil, err
 	}
-	aliveRead, alive, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer aliveRead.Close()
-	report, reportWrite, err := os.Pipe()
-	if err != nil {
-		return nil, errors.Join(err, alive.Close())
-	}
-	defer reportWrite.Close()
-
-	arguments = append([]string{"-c", binariesScript, "postgres", temporaryDirectory(), bin}, arguments...)
-	cmd := exec.Command("/bin/sh", arguments...) //nolint:gosec // the script is ours
-	cmd.Dir = "/"
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
-	cmd.ExtraFiles = []*os.File{aliveRead, reportWrite}
-	// A session of its own: an interrupt from the terminal goes to us alone, and the watchdog does the rest.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: credential}
-	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(err, alive.Close(), report.Close())
-	}
-	reportWrite.Close() // before it is read, or the end of the watchdog would not be seen
-
-	exited := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // the log tells more than its status
-		close(exited)
-	}()
-	lines := bufio.NewReader(report)
-	stop := func() error {
-		_ = alive.Close()
-		<-exited
-		_, err := io.Copy(io.Discard, lines) // ends when the watchdog has removed the files
-		return errors.Join(err, report.Close())
-	}
-	dir, err := lines.ReadString('\n')
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("no directory for its files in %s", temporaryDirectory()), stop())
-	}
-	dir = strings.TrimSuffix(dir, "\n")
-
 	// With the port, because PGPORT may be set for another server.
 	query := url.Values{"host": {dir}, "port": {"5432"}, "user": {"postgres"}}
 	server := &Server{
@@ -143,6 +102,56 @@ func startBinaries(ctx context.Context, bin string, arguments ...string) (_ *Ser
 		return nil, errors.Join(err, fmt.Errorf("its log ends with: %s", tail(string(log))), stop())
 	}
 	return server, nil
+}
+
+// startScript runs one of the scripts of this package, which removes everything when the pipe to it closes: by stop, or by our
+// death. It returns the directory of its files, and what is closed when its program has ended.
+func startScript(script string, input io.Reader, arguments ...string) (dir string, exited <-chan struct{}, stop func() error, err error) {
+	credential, err := unprivileged()
+	if err != nil {
+		return "", nil, nil, err
+	}
+	aliveRead, alive, err := os.Pipe()
+	if err != nil {
+		return "", nil, nil, err
+	}
+	defer aliveRead.Close()
+	report, reportWrite, err := os.Pipe()
+	if err != nil {
+		return "", nil, nil, errors.Join(err, alive.Close())
+	}
+	defer reportWrite.Close()
+
+	arguments = append([]string{"-c", script, "sh", temporaryDirectory()}, arguments...)
+	cmd := exec.Command("/bin/sh", arguments...) //nolint:gosec // the script is ours
+	cmd.Dir = "/"
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
+	cmd.Stdin = input
+	cmd.ExtraFiles = []*os.File{aliveRead, reportWrite}
+	// A session of its own: an interrupt from the terminal goes to us alone, and the watchdog does the rest.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: credential}
+	if err := cmd.Start(); err != nil {
+		return "", nil, nil, errors.Join(err, alive.Close(), report.Close())
+	}
+	reportWrite.Close() // before it is read, or the end of the watchdog would not be seen
+
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // the log tells more than its status
+		close(ended)
+	}()
+	lines := bufio.NewReader(report)
+	stop = func() error {
+		_ = alive.Close()
+		<-ended
+		_, err := io.Copy(io.Discard, lines) // ends when the watchdog has removed the files
+		return errors.Join(err, report.Close())
+	}
+	dir, err = lines.ReadString('\n')
+	if err != nil {
+		return "", nil, nil, errors.Join(fmt.Errorf("no directory for its files in %s", temporaryDirectory()), stop())
+	}
+	return strings.TrimSuffix(dir, "\n"), ended, stop, nil
 }
 
 // awaitReady returns when the server answers, or when it will not.

@@ -106,3 +106,19 @@ func Pool(tb testing.TB, address string, configure ...func(*pgxpool.Config)) *pg
 	tb.Cleanup(pool.Close)
 	return pool
 }
+
+// Pooler starts a PgBouncer in transaction mode before the server of a URL, and returns the URL of the same database through it.
+// Settings are lines of its configuration. It is stopped after the test. A test that cannot have one fails.
+func Pooler(tb testing.TB, address string, settings ...string) string {
+	tb.Helper()
+	pooled, stop, err := openPooler(context.Background(), address, settings)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := stop(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return pooled
+}
