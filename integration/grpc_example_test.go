@@ -135,7 +135,7 @@ func Example_grpc() {
 	_, err = client.Check(ctx, nil)
 	fmt.Println("no token:", status.Code(err))
 
-	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+newToken())
+	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+exampleToken())
 	_, err = client.Check(ctx, nil)
 	fmt.Println("before:", status.Code(err))
 	stream, err := client.Watch(ctx, nil)

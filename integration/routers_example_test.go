@@ -138,8 +138,8 @@ func newValidator(store revoke.Store) *revoke.Validator[revoke.Claims] {
 
 var exampleKey = []byte("a key of the examples, which are its only users")
 
-// newToken signs a token of ada's.
-func newToken() string {
+// exampleToken signs a token of ada's.
+func exampleToken() string {
 	now := time.Now()
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, revoke.Claims{RegisteredClaims: jwt.RegisteredClaims{
 		Issuer: issuer, Subject: "ada", ID: "token-1",
@@ -153,7 +153,7 @@ func newToken() string {
 
 // logOut calls the API, logs out, and calls it again, with one token.
 func logOut(handler http.Handler) {
-	token := newToken()
+	token := exampleToken()
 	for _, call := range [][2]string{{"GET", "/me"}, {"POST", "/logout"}, {"GET", "/me"}} {
 		r := httptest.NewRequestWithContext(context.Background(), call[0], call[1], nil)
 		r.Header.Set("Authorization", "Bearer "+token)
