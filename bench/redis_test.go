@@ -6,15 +6,15 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// startRedis starts a Redis of the benchmark's own that writes nothing to disk.
-func startRedis(b *testing.B) *redis.Client {
+// startRedis starts a Redis of the benchmark's own that writes nothing to disk, and returns the path of its socket.
+func startRedis(b *testing.B) string {
 	b.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -22,14 +22,18 @@ func startRedis(b *testing.B) *redis.Client {
 	}
 	socket := filepath.Join(b.TempDir(), "redis.sock")
 	server := exec.CommandContext(context.Background(), path, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no")
-	if err := server.Start(); err != nil {
-		b.Fatal(err)
-	}
+	must(b, server.Start())
 	b.Cleanup(func() {
 		_ = server.Process.Kill()
 		_ = server.Wait()
 	})
-	client := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, PoolSize: 64})
+	return socket
+}
+
+// newGoRedis returns a client that is connected.
+func newGoRedis(b *testing.B, socket string) *redis.Client {
+	b.Helper()
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, PoolSize: connections})
 	b.Cleanup(func() { _ = client.Close() })
 	deadline := time.After(30 * time.Second)
 	for client.Ping(b.Context()).Err() != nil {
@@ -50,42 +54,54 @@ func fillRedis(b *testing.B, client *redis.Client, n int) {
 		_, err := client.Pipelined(b.Context(), func(p redis.Pipeliner) error {
 			for i := first; i < min(n, first+batch); i++ {
 				p.Set(b.Context(), fmt.Sprint("revoked:token-", i), "1", time.Hour)
-				p.Set(b.Context(), fmt.Sprint("epoch:user-", i), "1700000000", time.Hour)
+				p.Set(b.Context(), fmt.Sprint("epoch:user-", i), "0", time.Hour)
 			}
 			return nil
 		})
-		if err != nil {
-			b.Fatal(err)
-		}
+		must(b, err)
 	}
 }
 
 var errRevoked = errors.New("revoked")
 
+// judge says what a user's epoch means for a token. An epoch that is not there is empty.
+func judge(r *request, epoch string) error {
+	if epoch == "" {
+		return nil
+	}
+	before, err := strconv.ParseInt(epoch, 10, 64)
+	if err == nil && r.token.IssuedAt.Unix() < before {
+		err = errRevoked
+	}
+	return err
+}
+
 // existsThenGet asks for the token and then for the user's epoch.
-func existsThenGet(client *redis.Client) func(context.Context, string, string) error {
-	return func(ctx context.Context, id, subject string) error {
-		n, err := client.Exists(ctx, "revoked:"+id).Result()
+func existsThenGet(client *redis.Client) func(context.Context, *request) error {
+	return func(ctx context.Context, r *request) error {
+		n, err := client.Exists(ctx, "revoked:"+r.token.ID).Result()
 		if err != nil {
 			return err
 		}
 		if n > 0 {
 			return errRevoked
 		}
-		if _, err := client.Get(ctx, "epoch:"+subject).Result(); err != nil && !errors.Is(err, redis.Nil) {
+		epoch, err := client.Get(ctx, "epoch:"+r.token.Subject).Result()
+		if err != nil && !errors.Is(err, redis.Nil) {
 			return err
 		}
-		return nil
+		return judge(r, epoch)
 	}
 }
 
 // pipelined asks for both in one round trip.
-func pipelined(client *redis.Client) func(context.Context, string, string) error {
-	return func(ctx context.Context, id, subject string) error {
+func pipelined(client *redis.Client) func(context.Context, *request) error {
+	return func(ctx context.Context, r *request) error {
 		var exists *redis.IntCmd
+		var get *redis.StringCmd
 		_, err := client.Pipelined(ctx, func(p redis.Pipeliner) error {
-			exists = p.Exists(ctx, "revoked:"+id)
-			p.Get(ctx, "epoch:"+subject)
+			exists = p.Exists(ctx, "revoked:"+r.token.ID)
+			get = p.Get(ctx, "epoch:"+r.token.Subject)
 			return nil
 		})
 		if err != nil && !errors.Is(err, redis.Nil) {
@@ -94,20 +110,45 @@ func pipelined(client *redis.Client) func(context.Context, string, string) error
 		if exists.Val() > 0 {
 			return errRevoked
 		}
-		return nil
+		return judge(r, get.Val())
 	}
 }
 
 // mget asks for both in one command.
-func mget(client *redis.Client) func(context.Context, string, string) error {
-	return func(ctx context.Context, id, subject string) error {
-		values, err := client.MGet(ctx, "revoked:"+id, "epoch:"+subject).Result()
-		if err == nil && values[0] != nil {
-			err = errRevoked
+func mget(client *redis.Client) func(context.Context, *request) error {
+	return func(ctx context.Context, r *request) error {
+		values, err := client.MGet(ctx, "revoked:"+r.token.ID, "epoch:"+r.token.Subject).Result()
+		if err != nil {
+			return err
 		}
-		return err
+		return judgeAll(r, values[:1], values[1:])
 	}
 }
 
-// tidy makes a name for a benchmark.
-func tidy(name string) string { return strings.ReplaceAll(name, " ", "_") }
+// mgetAll asks what Postgres is asked: about the token, its session, its user and its issuer.
+func mgetAll(client *redis.Client) func(context.Context, *request) error {
+	return func(ctx context.Context, r *request) error {
+		values, err := client.MGet(ctx, "revoked:"+r.token.ID, "session:"+r.token.SessionID,
+			"epoch:"+r.token.Subject, "issuer:"+r.token.Issuer).Result()
+		if err != nil {
+			return err
+		}
+		return judgeAll(r, values[:2], values[2:])
+	}
+}
+
+func judgeAll(r *request, marks, epochs []any) error {
+	for _, mark := range marks {
+		if mark != nil {
+			return errRevoked
+		}
+	}
+	for _, epoch := range epochs {
+		if epoch, ok := epoch.(string); ok {
+			if err := judge(r, epoch); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
