@@ -36,6 +36,7 @@ func size() int {
 // request is a good token of a user who has an epoch, in whatever form a way wants it, so that making it costs nobody.
 type request struct {
 	token revoke.Token
+	text  string      // of the token, signed
 	key   pgtype.UUID // of the user's epoch
 }
 

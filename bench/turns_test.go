@@ -22,9 +22,9 @@ type way struct {
 // turns is how often each way has its turn, after one that does not count, and turn how long each lasts.
 func turns() (n int, turn time.Duration) {
 	if testing.Short() {
-		return 2, 50 * time.Millisecond
+		return 3, 20 * time.Millisecond
 	}
-	return 7, 250 * time.Millisecond
+	return 15, 100 * time.Millisecond
 }
 
 // compare gives each way its turns, one way after the other and then again, because a machine is faster at one time than at

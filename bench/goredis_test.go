@@ -7,9 +7,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -44,6 +46,19 @@ func newGoRedis(b *testing.B, socket string) *redis.Client {
 		}
 	}
 	return client
+}
+
+// tellVersions prints the versions of the servers as lines of configuration, as benchmarks have them.
+func tellVersions(b *testing.B, pool *pgxpool.Pool, client *redis.Client) {
+	b.Helper()
+	var version string
+	must(b, pool.QueryRow(b.Context(), "SELECT current_setting('server_version')").Scan(&version))
+	fmt.Println("postgres:", version)
+	info, err := client.Info(b.Context(), "server").Result()
+	must(b, err)
+	_, after, _ := strings.Cut(info, "redis_version:")
+	version, _, _ = strings.Cut(after, "\r")
+	fmt.Println("redis:", version)
 }
 
 // fillRedis writes revoked tokens and epochs as an app keeps them in Redis: keys with a time to live.
