@@ -61,6 +61,15 @@ func tellVersions(b *testing.B, pool *pgxpool.Pool, client *redis.Client) {
 	fmt.Println("redis:", version)
 }
 
+// newAutoPipeline returns what go-redis offers, as an experiment, to pipeline by itself what many callers send at once.
+func newAutoPipeline(b *testing.B, client *redis.Client) redis.Cmdable {
+	b.Helper()
+	pipeline, err := client.AutoPipeline()
+	must(b, err)
+	b.Cleanup(func() { _ = pipeline.Close() })
+	return pipeline
+}
+
 // fillRedis writes revoked tokens and epochs as an app keeps them in Redis: keys with a time to live.
 func fillRedis(b *testing.B, client *redis.Client, n int) {
 	b.Helper()
@@ -130,7 +139,7 @@ func pipelined(client *redis.Client) func(context.Context, *request) error {
 }
 
 // mget asks for both in one command.
-func mget(client *redis.Client) func(context.Context, *request) error {
+func mget(client redis.Cmdable) func(context.Context, *request) error {
 	return func(ctx context.Context, r *request) error {
 		values, err := client.MGet(ctx, "revoked:"+r.token.ID, "epoch:"+r.token.Subject).Result()
 		if err != nil {

@@ -55,6 +55,7 @@ func BenchmarkPeers(b *testing.B) {
 		{"go-redis pipelined", pipelined(goRedis)},
 		{"go-redis MGET", mget(goRedis)},
 		{"go-redis MGET of 4", mgetAll(goRedis)},
+		{"go-redis MGET, auto-pipelined", mget(newAutoPipeline(b, goRedis))},
 		{"rueidis MGET", rueidisMGET(rueidis)},
 		{"rueidis cached", rueidisCached(rueidis)},
 	}
