@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -26,27 +27,37 @@ type coalescer struct {
 	sql     *statements
 	timeout time.Duration
 
+	idle sync.Pool // of waiters
+
 	mu      sync.Mutex
 	free    int       // queries that may begin
 	waiting []*waiter // in the order in which they came
 }
 
-// waiter is a check in the queue or in a query.
+// waiter is a check in the queue or in a query. One that has been answered serves another check, because to make a channel and
+// a timer for each would cost a sixth of the throughput.
 type waiter struct {
 	keys [4]pgtype.UUID // as of keysOf
 	gone bool           // under the lock: no query need be sent for it
 
-	answer answer // set before done is closed, as is err
+	answer answer // set before done receives, as is err
 	err    error
-	done   chan struct{}
+	done   chan struct{} // of one place, so that nobody waits for one who is gone
+	late   *time.Timer
 }
 
-// check asks about the keys, together with whoever else asks.
+// check asks about the keys, together with whoever else asks, and for no longer than the timeout.
 func (c *coalescer) check(ctx context.Context, keys [4]pgtype.UUID) (answer, error) {
 	if err := ctx.Err(); err != nil {
 		return answer{}, err
 	}
-	w := &waiter{keys: keys, done: make(chan struct{})}
+	w, ok := c.idle.Get().(*waiter)
+	if ok {
+		w.late.Reset(c.timeout)
+	} else {
+		w = &waiter{done: make(chan struct{}, 1), late: time.NewTimer(c.timeout)}
+	}
+	w.keys = keys
 	c.mu.Lock()
 	c.waiting = append(c.waiting, w)
 	begin := c.free > 0
@@ -57,15 +68,25 @@ func (c *coalescer) check(ctx context.Context, keys [4]pgtype.UUID) (answer, err
 	if begin {
 		go c.drain()
 	}
+	err := context.DeadlineExceeded
 	select {
 	case <-w.done:
-		return w.answer, w.err
+		a, err := w.answer, w.err
+		if w.late.Stop() {
+			w.answer, w.err = answer{}, nil
+			c.idle.Put(w)
+		}
+		return a, err
 	case <-ctx.Done():
-		c.mu.Lock()
-		w.gone = true
-		c.mu.Unlock()
-		return answer{}, ctx.Err()
+		w.late.Stop()
+		err = ctx.Err()
+	case <-w.late.C:
 	}
+	// The waiter may be in a query by now, so it serves nobody else.
+	c.mu.Lock()
+	w.gone = true
+	c.mu.Unlock()
+	return answer{}, err
 }
 
 // drain answers the queue until it is empty. It owns one of the queries that may run.
@@ -78,6 +99,9 @@ func (c *coalescer) drain() {
 	}()
 	for batch := c.next(); batch != nil; batch = c.next() {
 		c.ask(batch)
+		if len(batch) > 1 {
+			runtime.Gosched() // to those who were answered and ask again, so that they share the next query
+		}
 	}
 	ended = true
 }
@@ -121,7 +145,7 @@ func (c *coalescer) ask(batch []*waiter) {
 		}
 		for _, w := range batch {
 			w.err = err
-			close(w.done)
+			w.done <- struct{}{}
 		}
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
@@ -149,12 +173,16 @@ func askOne(ctx context.Context, conn *pgxpool.Conn, sql string, w *waiter) erro
 // The issuer, which is the same for most, is asked about once.
 func askMany(ctx context.Context, conn *pgxpool.Conn, sql string, batch []*waiter) error {
 	var keys [4][]pgtype.UUID
-	var owners [4][]*waiter
+	var owners [3][]*waiter
+	for kind := range owners {
+		keys[kind] = make([]pgtype.UUID, 0, len(batch))
+		owners[kind] = make([]*waiter, 0, len(batch))
+	}
 	issuers := make(map[key]int)
 	issuerOf := make([]int, len(batch)) // the place of each waiter's issuer
 	for i, w := range batch {
-		for kind, k := range w.keys[:3] {
-			if k.Valid {
+		for kind := range owners {
+			if k := w.keys[kind]; k.Valid {
 				keys[kind] = append(keys[kind], k)
 				owners[kind] = append(owners[kind], w)
 			}
@@ -174,11 +202,12 @@ func askMany(ctx context.Context, conn *pgxpool.Conn, sql string, batch []*waite
 	defer rows.Close()
 	var common answer
 	found := make([]pgtype.Int8, len(keys[3]))
+	var kind int32
+	var place int64 // from 1; of the clock's row, whether this is a standby
+	var at pgtype.Int8
+	columns := []any{&kind, &place, &at}
 	for rows.Next() {
-		var kind int32
-		var place int64 // from 1; of the clock's row, whether this is a standby
-		var at pgtype.Int8
-		if err := rows.Scan(&kind, &place, &at); err != nil {
+		if err := rows.Scan(columns...); err != nil {
 			return err
 		}
 		switch kind {

@@ -100,6 +100,7 @@ func TestCoalescedBlackHole(t *testing.T) {
 			return blackHole{conn, &silent}, nil
 		}
 	})
+	must(t, pool.Ping(t.Context())) // to connect may take longer than a check may
 	store := openStore(t, pool, revoke.WithCheckTimeout(200*time.Millisecond))
 	must(t, store.Check(t.Context(), newToken()))
 	silent.Store(true)

@@ -12,9 +12,13 @@ var coalescingMutants = map[string]mutation.Mutant{
 		File: "coalesce.go", Tests: "TestCoalescedCancelOnTheWay TestImpatientCallers",
 		Edits: []string{
 			"\tgone bool", "\tctx  context.Context\n\tgone bool",
-			"&waiter{keys: keys,", "&waiter{ctx: ctx, keys: keys,",
+			"w.keys = keys", "w.keys, w.ctx = keys, ctx",
 			"context.WithTimeout(context.Background(), c.timeout)", "context.WithTimeout(batch[0].ctx, c.timeout)",
 		},
+	},
+	"one who has left is made to serve another check": {
+		File: "coalesce.go", Tests: "TestImpatientCallers",
+		Edits: []string{"err = ctx.Err()\n", "err = ctx.Err()\n\t\tc.idle.Put(w)\n"},
 	},
 	"those who have left are asked about": {
 		File: "coalesce.go", Tests: "TestCoalescedQueueOfTheGone",

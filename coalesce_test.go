@@ -313,19 +313,25 @@ func TestTransactionsDoNotCoalesce(t *testing.T) {
 }
 
 // TestImpatientCallers cancels ten thousand checks at any moment of theirs. A query that was cancelled with its caller would
-// close its connection.
+// close its connection. Nobody gets the answer of another: not of one who left, and not of the check before.
 func TestImpatientCallers(t *testing.T) {
 	t.Parallel()
 	store, pool := newStore(t)
 	must(t, store.Check(t.Context(), newToken()))
+	dead := newToken()
+	must(t, store.RevokeToken(t.Context(), dead))
 	var group sync.WaitGroup
 	for worker := range 100 {
 		group.Go(func() {
-			token := newToken()
+			good := newToken()
 			for i := range 100 {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration((worker*100+i)%700)*time.Microsecond)
-				if err := store.Check(ctx, token); err != nil && !errors.Is(err, revoke.ErrUnavailable) {
-					t.Error(err)
+				token, want := good, error(nil)
+				if i%2 == 1 {
+					token, want = dead, revoke.ErrRevoked
+				}
+				if err := store.Check(ctx, token); !errors.Is(err, want) && !errors.Is(err, revoke.ErrUnavailable) {
+					t.Errorf("Check = %v, want %v", err, want)
 				}
 				cancel()
 			}

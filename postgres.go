@@ -114,9 +114,7 @@ func (p *Postgres) Check(ctx context.Context, token Token) error {
 	if err := token.ValidateCheck(); err != nil {
 		return fmt.Errorf("revoke: Check: %w", err)
 	}
-	queryCtx, cancel := p.deadline(ctx)
-	defer cancel()
-	answer, err := p.ask(queryCtx, keysOf(token))
+	answer, err := p.ask(ctx, keysOf(token))
 	if err != nil {
 		return p.fail(ctx, "Check", err)
 	}
@@ -128,6 +126,8 @@ func (p *Postgres) ask(ctx context.Context, keys [4]pgtype.UUID) (a answer, err 
 	if p.checks != nil {
 		return p.checks.check(ctx, keys)
 	}
+	ctx, cancel := p.deadline(ctx)
+	defer cancel()
 	err = p.pool.QueryRow(ctx, p.sql.check, keys[0], keys[1], keys[2], keys[3]).Scan(
 		&a.standby, &a.now, &a.token, &a.session, &a.user, &a.issuer)
 	return a, err

@@ -89,7 +89,8 @@ func copyTokens(b *testing.B, pool *pgxpool.Pool, tokens []revoke.Token) {
 // BenchmarkNotify has 32 writers revoke one token at a time: with nobody who listens, with a mirror that is not told, and through
 // a mirror's store, which tells the others.
 func BenchmarkNotify(b *testing.B) {
-	const writers, turns, turn = 32, 6, 700 * time.Millisecond
+	const writers = 32
+	n, turn := turns()
 	address := pgserver.Database(b)
 	store := newStore(b, address)
 	ctx, stop := context.WithCancel(context.Background())
@@ -120,9 +121,9 @@ func BenchmarkNotify(b *testing.B) {
 	}
 	for b.Loop() {
 		var plain, telling float64
-		for range turns { // in turn, since a machine is faster at one time than at another
-			plain += throughput(store) / turns
-			telling += throughput(told) / turns
+		for range n { // in turn, since a machine is faster at one time than at another
+			plain += throughput(store) / float64(n)
+			telling += throughput(told) / float64(n)
 		}
 		b.ReportMetric(plain, "plain-writes/s")
 		b.ReportMetric(telling, "telling-writes/s")

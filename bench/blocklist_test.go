@@ -1,0 +1,50 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	kataras "github.com/kataras/jwt"
+
+	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/pgserver"
+)
+
+// BenchmarkBlocklist compares a validation with a mirror with the blocklist of kataras/jwt, which is in memory too, each beside
+// its own library alone. The blocklist knows tokens only, and only those that this process blocked: what others block, and
+// what was blocked before the last start, passes. It is apart from BenchmarkPeers, since a map of a million strings makes the
+// garbage collector slower for everybody.
+func BenchmarkBlocklist(b *testing.B) {
+	store := newStore(b, pgserver.Database(b))
+	fillPostgres(b, store.Pool(), size())
+	m := startMirror(b, store)
+	hs256 := newSigners(b)[0]
+	requests := hs256.signed(b, newRequests(b, store.Pool())[:1<<12])
+	blocklist := kataras.NewBlocklist(0)
+	for i := range size() {
+		id := fmt.Sprint("token-", i)
+		must(b, blocklist.InvalidateToken([]byte(id), kataras.Claims{ID: id, Expiry: time.Now().Add(time.Hour).Unix()}))
+	}
+	verify := func(validators ...kataras.TokenValidator) func(context.Context, *request) error {
+		return func(_ context.Context, r *request) error {
+			verified, err := kataras.Verify(kataras.HS256, hmacKey, []byte(r.text), validators...)
+			if err != nil {
+				return err
+			}
+			var claims revoke.Claims
+			return verified.Claims(&claims)
+		}
+	}
+	for _, callers := range []int{1, 64} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			compare(b, callers, requests,
+				way{"golang-jwt alone", hs256.bare},
+				way{"Validate, mirror", hs256.validate(b, m)},
+				way{"kataras/jwt alone", verify()},
+				way{"kataras/jwt with blocklist", verify(blocklist)},
+			)
+		})
+	}
+}

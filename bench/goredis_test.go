@@ -1,0 +1,178 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
+)
+
+// startRedis starts a Redis of the benchmark's own that writes nothing to disk, and returns the path of its socket.
+func startRedis(b *testing.B) string {
+	b.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		b.Fatalf("redis-server is not installed (Debian: apt-get install redis-server): %v", err)
+	}
+	socket := filepath.Join(b.TempDir(), "redis.sock")
+	server := exec.CommandContext(context.Background(), path, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no")
+	must(b, server.Start())
+	b.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	return socket
+}
+
+// newGoRedis returns a client that is connected.
+func newGoRedis(b *testing.B, socket string) *redis.Client {
+	b.Helper()
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, PoolSize: connections})
+	b.Cleanup(func() { _ = client.Close() })
+	deadline := time.After(30 * time.Second)
+	for client.Ping(b.Context()).Err() != nil {
+		select {
+		case <-deadline:
+			b.Fatal("redis-server does not answer")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return client
+}
+
+// tellVersions prints the versions of the servers as lines of configuration, as benchmarks have them.
+func tellVersions(b *testing.B, pool *pgxpool.Pool, client *redis.Client) {
+	b.Helper()
+	var version string
+	must(b, pool.QueryRow(b.Context(), "SELECT current_setting('server_version')").Scan(&version))
+	fmt.Println("postgres:", version)
+	info, err := client.Info(b.Context(), "server").Result()
+	must(b, err)
+	_, after, _ := strings.Cut(info, "redis_version:")
+	version, _, _ = strings.Cut(after, "\r")
+	fmt.Println("redis:", version)
+}
+
+// newAutoPipeline returns what go-redis offers, as an experiment, to pipeline by itself what many callers send at once.
+func newAutoPipeline(b *testing.B, client *redis.Client) redis.Cmdable {
+	b.Helper()
+	pipeline, err := client.AutoPipeline()
+	must(b, err)
+	b.Cleanup(func() { _ = pipeline.Close() })
+	return pipeline
+}
+
+// fillRedis writes revoked tokens and epochs as an app keeps them in Redis: keys with a time to live.
+func fillRedis(b *testing.B, client *redis.Client, n int) {
+	b.Helper()
+	const batch = 10_000
+	for first := 0; first < n; first += batch {
+		_, err := client.Pipelined(b.Context(), func(p redis.Pipeliner) error {
+			for i := first; i < min(n, first+batch); i++ {
+				p.Set(b.Context(), fmt.Sprint("revoked:token-", i), "1", time.Hour)
+				p.Set(b.Context(), fmt.Sprint("epoch:user-", i), "0", time.Hour)
+			}
+			return nil
+		})
+		must(b, err)
+	}
+}
+
+var errRevoked = errors.New("revoked")
+
+// judge says what a user's epoch means for a token. An epoch that is not there is empty.
+func judge(r *request, epoch string) error {
+	if epoch == "" {
+		return nil
+	}
+	before, err := strconv.ParseInt(epoch, 10, 64)
+	if err == nil && r.token.IssuedAt.Unix() < before {
+		err = errRevoked
+	}
+	return err
+}
+
+// existsThenGet asks for the token and then for the user's epoch.
+func existsThenGet(client *redis.Client) func(context.Context, *request) error {
+	return func(ctx context.Context, r *request) error {
+		n, err := client.Exists(ctx, "revoked:"+r.token.ID).Result()
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			return errRevoked
+		}
+		epoch, err := client.Get(ctx, "epoch:"+r.token.Subject).Result()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return err
+		}
+		return judge(r, epoch)
+	}
+}
+
+// pipelined asks for both in one round trip.
+func pipelined(client *redis.Client) func(context.Context, *request) error {
+	return func(ctx context.Context, r *request) error {
+		var exists *redis.IntCmd
+		var get *redis.StringCmd
+		_, err := client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			exists = p.Exists(ctx, "revoked:"+r.token.ID)
+			get = p.Get(ctx, "epoch:"+r.token.Subject)
+			return nil
+		})
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return err
+		}
+		if exists.Val() > 0 {
+			return errRevoked
+		}
+		return judge(r, get.Val())
+	}
+}
+
+// mget asks for both in one command.
+func mget(client redis.Cmdable) func(context.Context, *request) error {
+	return func(ctx context.Context, r *request) error {
+		values, err := client.MGet(ctx, "revoked:"+r.token.ID, "epoch:"+r.token.Subject).Result()
+		if err != nil {
+			return err
+		}
+		return judgeAll(r, values[:1], values[1:])
+	}
+}
+
+// mgetAll asks what Postgres is asked: about the token, its session, its user and its issuer.
+func mgetAll(client *redis.Client) func(context.Context, *request) error {
+	return func(ctx context.Context, r *request) error {
+		values, err := client.MGet(ctx, "revoked:"+r.token.ID, "session:"+r.token.SessionID,
+			"epoch:"+r.token.Subject, "issuer:"+r.token.Issuer).Result()
+		if err != nil {
+			return err
+		}
+		return judgeAll(r, values[:2], values[2:])
+	}
+}
+
+func judgeAll(r *request, marks, epochs []any) error {
+	for _, mark := range marks {
+		if mark != nil {
+			return errRevoked
+		}
+	}
+	for _, epoch := range epochs {
+		if epoch, ok := epoch.(string); ok {
+			if err := judge(r, epoch); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+// Command report runs the benchmarks, prints what they say, and writes RESULTS.md with tables and checks.svg with a plot.
+//
+//	cd bench && go run ./report
+//
+// It takes some twelve minutes on a machine with two cores. With -short everything is smaller, takes a minute, is of use only
+// to see whether it works, and is written nowhere unless -output names a folder.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+func main() {
+	short := flag.Bool("short", false, "measure little, to see whether everything works")
+	output := flag.String("output", "", "the folder to write RESULTS.md and checks.svg to (default: this one)")
+	input := flag.String("input", "", "a file with what benchmarks printed before, in place of running them")
+	flag.Parse()
+	if *output == "" && !*short {
+		*output = "."
+	}
+	if err := run(context.Background(), *short, *output, *input); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// job is one run of a package's benchmarks. The sizes of what they measure are theirs to choose; benchtime is for those that
+// measure one operation after the other.
+type job struct{ folder, bench, benchtime string }
+
+var jobs = []job{
+	{".", "^BenchmarkPeers$", "1x"},
+	{".", "^BenchmarkBlocklist$", "1x"},
+	{"../mirror", "^BenchmarkCheck$", "1s"},
+	{"../mirror", "^BenchmarkEnforced$/./^(own|wake)$", "500x"},
+	{"../mirror", "^BenchmarkEnforced$/./^untold$", "100x"},
+	{".", "^BenchmarkRevoke$", "2s"},
+	{".", "^Benchmark(Notify|Sweep|SteadyState)$", "1x"},
+}
+
+func run(ctx context.Context, short bool, output, input string) error {
+	var printed bytes.Buffer
+	if input != "" {
+		text, err := os.ReadFile(input)
+		if err != nil {
+			return err
+		}
+		printed.Write(text)
+	} else if err := measure(ctx, short, &printed); err != nil {
+		return err
+	}
+	r, err := parse(&printed)
+	if err != nil {
+		return err
+	}
+	versions, err := command(ctx, ".", "list", "-m", "-f", "{{.Path}} {{.Version}}",
+		"github.com/golang-jwt/jwt/v5", "github.com/jackc/pgx/v5", "github.com/redis/go-redis/v9", "github.com/redis/rueidis",
+		"github.com/kataras/jwt", "github.com/alexedwards/scs/v2").Output()
+	if err != nil {
+		return fmt.Errorf("the versions of the peers: %w", err)
+	}
+	text, err := r.markdown(string(versions))
+	if err != nil {
+		return err
+	}
+	fmt.Print("\n", text)
+	plot := r.plot()
+	if output == "" {
+		return nil
+	}
+	return errors.Join(
+		os.WriteFile(filepath.Join(output, "RESULTS.md"), []byte(text), 0o600),
+		os.WriteFile(filepath.Join(output, "checks.svg"), []byte(plot), 0o600),
+	)
+}
+
+// measure runs everything, and copies what is printed as it comes.
+func measure(ctx context.Context, short bool, printed io.Writer) error {
+	start := time.Now()
+	both := io.MultiWriter(os.Stdout, printed)
+	for _, j := range jobs {
+		args := []string{"test", "-run", "^$", "-timeout", "20m", "-bench", j.bench, "-benchtime", j.benchtime}
+		if short {
+			args = append(args, "-short")
+			if j.benchtime != "1x" {
+				args[len(args)-2] = "10x"
+			}
+		}
+		if err := relay(command(ctx, j.folder, append(args, ".")...), both); err != nil {
+			return fmt.Errorf("%s of %s: %w", j.bench, j.folder, err)
+		}
+	}
+	// Whether the plan holds is not measured but tested.
+	if err := relay(command(ctx, "..", "test", "-count=1", "-v", "-run", "^TestCheckPlan$", "."), both); err != nil {
+		return fmt.Errorf("TestCheckPlan: %w", err)
+	}
+	fmt.Printf("everything took %v\n", time.Since(start).Round(time.Second))
+	return nil
+}
+
+func command(ctx context.Context, folder string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the arguments are those above
+	cmd.Dir = folder
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+func relay(cmd *exec.Cmd, to io.Writer) error {
+	cmd.Stdout = to
+	return cmd.Run()
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+)
+
+var callers = []int{1, 8, 32, 64, 256}
+
+// peers are the ways that ask something else than Postgres.
+var peers = []string{
+	"go-redis EXISTS, GET", "go-redis pipelined", "go-redis MGET", "go-redis MGET of 4", "go-redis MGET, auto-pipelined",
+	"rueidis MGET", "rueidis cached", "scs session",
+}
+
+// markdown writes RESULTS.md. It fails where a figure is missing, so that no table has a hole that looks like a zero.
+func (r *results) markdown(versions string) (string, error) {
+	var b strings.Builder
+	b.WriteString(`# What was measured
+
+Written by ` + "`cd bench && go run ./report`" + `. Figures are of use beside each other only: the machine is shared, and from run to run
+they vary by a fifth, ratios by a tenth. What is compared took turns of 100 ms, each way fifteen, one after the other.
+
+`)
+	fmt.Fprintf(&b, "%s, %d cores, %s/%s, %s; Postgres %s, with `shared_buffers` at its default of 128 MB\n"+
+		"and `fsync` off, as the tests start it; Redis %s, which writes nothing to disk. Everything runs on this one machine, over Unix\n"+
+		"sockets, and nothing was tried over TCP. Modules:\n%s.\n\n",
+		r.config["cpu"], runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), r.config["postgres"], r.config["redis"],
+		strings.NewReplacer("github.com/", "", "\n", ", ").Replace(strings.TrimSpace(versions)))
+
+	b.WriteString("## Targets\n\n" + targetTable(r.targets()))
+
+	b.WriteString(`
+![Checks a second](checks.svg)
+
+## Check
+
+A million revoked tokens and a million epochs. The token is good, and its user has an epoch. Checks a second, with the median and the
+99th percentile in microseconds. Postgres and the mirror are asked about token, session, user and issuer; a Redis about token and
+user, except by "MGET of 4". Each client may open 64 connections; coalesced checks use two of them. What many callers send at once
+rueidis pipelines by itself, and go-redis where it is asked to, which is an experiment of theirs. The cache of rueidis is at its best
+here: nothing changes, and everything that is asked about is in it.
+
+`)
+	b.WriteString(r.concurrency("Peers/Check", append([]string{
+		"nothing", "SELECT 1", "one primary key", "Postgres plain", "Postgres coalesced", "mirror",
+	}, peers...)))
+
+	b.WriteString("\n## Validate\n\nThe same with an ES256 token that is verified before. A session of scs is in place of a token.\n\n")
+	b.WriteString(r.concurrency("Peers/Validate", append([]string{
+		"golang-jwt alone", "Postgres plain", "Postgres coalesced", "mirror",
+	}, peers...)))
+
+	b.WriteString(`
+From one caller, in microseconds, and as a multiple of ` + "`jwt.ParseWithClaims`" + ` alone. Whoever keeps golang-jwt's parser saves what
+its options cost.
+
+`)
+	ways := []string{"golang-jwt alone", "golang-jwt, a kept parser", "mirror", "Postgres plain", "Postgres coalesced"}
+	b.WriteString("| | " + strings.Join(ways, " | ") + " |\n|---" + strings.Repeat("|---", len(ways)) + "|\n")
+	for _, algorithm := range []string{"HS256", "RS256", "ES256", "EdDSA"} {
+		b.WriteString("| " + algorithm)
+		alone := r.get("Peers/Algorithms/"+algorithm+"/golang-jwt alone", "per-s")
+		for _, way := range ways {
+			rate := r.get("Peers/Algorithms/"+algorithm+"/"+way, "per-s")
+			fmt.Fprintf(&b, " | %.1f (%.2f ×)", 1e6/rate, alone/rate)
+		}
+		b.WriteString(" |\n")
+	}
+	b.WriteString(`
+The blocklist of kataras/jwt (its own, in memory; there is no other in the module) knows the tokens that the same process blocked,
+a million here, and nothing else. HS256, validations a second:
+
+`)
+	b.WriteString("| | 1 caller | 64 |\n|---|---|---|\n")
+	for _, way := range []string{"golang-jwt alone", "Validate, mirror", "kataras/jwt alone", "kataras/jwt with blocklist"} {
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", way, thousands(r.rate("Blocklist", 1, way)), thousands(r.rate("Blocklist", 64, way)))
+	}
+
+	r.rest(&b)
+	if len(r.missing) > 0 {
+		return "", errors.New("not measured: " + strings.Join(r.missing, "; "))
+	}
+	return b.String(), nil
+}
+
+// rest writes of the mirror, of writes and of sweeping.
+func (r *results) rest(b *strings.Builder) {
+	b.WriteString("\n## Mirror\n\n| entries | a check | allocations | bytes an entry | load |\n|---|---|---|---|---|\n")
+	for _, entries := range []int{1_000, 1_000_000, 10_000_000} {
+		name := fmt.Sprintf("Check/entries=%d", entries)
+		if _, ok := r.figures[name]; !ok && entries > 1_000_000 {
+			continue // a short run
+		}
+		fmt.Fprintf(b, "| %s | %.0f ns | %.0f | %.1f | %.2f s |\n", thousands(float64(entries)),
+			r.get(name, "ns/op"), r.get(name, "allocs/op"), r.get(name, "B/entry"), r.get(name, "load-s"))
+	}
+	b.WriteString(`
+From the commit until the last mirror refuses, median and 99th percentile: after a write through one of them, which tells the others
+by NOTIFY; after a commit elsewhere and Wake, the call included; and untold, without NOTIFY, by the next poll (every 250 ms). Writes
+come at random moments.
+
+| mirrors | own write | Wake | untold |
+|---|---|---|---|
+`)
+	for _, mirrors := range []int{1, 10} {
+		fmt.Fprintf(b, "| %d", mirrors)
+		for _, way := range []string{"own", "wake", "untold"} {
+			name := fmt.Sprintf("Enforced/mirrors=%d/%s", mirrors, way)
+			fmt.Fprintf(b, " | %.1f ms, %.1f ms", r.get(name, "p50-ms"), r.get(name, "p99-ms"))
+		}
+		b.WriteString(" |\n")
+	}
+	fmt.Fprintf(b, "\n32 writers who tell make %.2f times the writes of those who do not: %s a second and %s.\n", r.get("Notify", "of-plain"),
+		thousands(r.get("Notify", "telling-writes/s")), thousands(r.get("Notify", "plain-writes/s")))
+
+	fmt.Fprintf(b, "\n## Writes and sweeping\n\nTokens a second: %s one at a time, %s in calls of 100, %s in calls of 10,000, which is %.2f of COPY.\n",
+		thousands(r.get("Revoke/tokens=1", "tokens/s")), thousands(r.get("Revoke/tokens=100", "tokens/s")),
+		thousands(r.get("Revoke/tokens=10000", "tokens/s")), r.get("Revoke/tokens=10000", "of-COPY"))
+	fmt.Fprintf(b, "\nFive million rows, half of them expired: %s rows a second are swept; the 99th percentile of eight callers who check is %.0f µs\n"+
+		"meanwhile and %.0f µs otherwise.\n", thousands(r.get("Sweep", "rows/s")), r.get("Sweep", "busy-p99-µs"), r.get("Sweep", "idle-p99-µs"))
+	fmt.Fprintf(b, "\nA fifth of a million rows inserted, swept and vacuumed in each cycle: %.1f MB after two, %.1f MB after ten.\n",
+		r.get("SteadyState", "MB-after-2"), r.get("SteadyState", "MB-after-10"))
+}
+
+// concurrency writes a table with a row for each way and a column for each number of callers.
+func (r *results) concurrency(group string, ways []string) string {
+	var b strings.Builder
+	b.WriteString("| | 1 caller | 8 | 32 | 64 | 256 |\n|---|---|---|---|---|---|\n")
+	for _, way := range ways {
+		b.WriteString("| " + way)
+		for _, n := range callers {
+			name := fmt.Sprintf("%s/callers=%d/%s", group, n, way)
+			fmt.Fprintf(&b, " | %s (%s, %s)", thousands(r.get(name, "per-s")), short(r.get(name, "p50-µs")), short(r.get(name, "p99-µs")))
+		}
+		b.WriteString(" |\n")
+	}
+	return b.String()
+}
+
+// thousands writes a number with commas, to three digits.
+func thousands(x float64) string {
+	digits := fmt.Sprintf("%.0f", x)
+	if n := len(digits); n > 3 {
+		digits = fmt.Sprintf("%.0f", x/pow10(n-3)) + strings.Repeat("0", n-3)
+	}
+	var b strings.Builder
+	for i, d := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(d)
+	}
+	return b.String()
+}
+
+func pow10(n int) float64 {
+	x := 1.0
+	for range n {
+		x *= 10
+	}
+	return x
+}
+
+// short writes microseconds without digits that mean nothing.
+func short(x float64) string {
+	if x < 100 {
+		return fmt.Sprintf("%.2g", x)
+	}
+	return thousands(x)
+}
