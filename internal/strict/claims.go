@@ -150,18 +150,24 @@ func ReadID(name string, value []byte) (string, error) {
 		return "", fmt.Errorf("%q is no string: %w", name, jwt.ErrInvalidType)
 	}
 	id, err := unquote(value)
-	if err == nil {
-		err = CheckID(strconv.Quote(name), id)
-	} else {
-		err = fmt.Errorf("%q: %w", name, err)
+	if err != nil {
+		return "", fmt.Errorf("%q: %w", name, err)
 	}
-	return id, err
+	if id != "" && len(id) <= MaxIDLength && isPlain(id) { // as nearly all are
+		return id, nil
+	}
+	return id, CheckID(strconv.Quote(name), id)
 }
 
 // readDate reads a NumericDate (RFC 7519 §2) of the years 1970 to 9999, in whole seconds.
 func readDate(name string, value []byte, round func(float64) float64) (int64, error) {
 	if value[0] != '-' && (value[0] < '0' || value[0] > '9') {
 		return 0, fmt.Errorf("%q is no number: %w", name, jwt.ErrInvalidType)
+	}
+	if len(value) <= 10 { // whole seconds, as nearly all are
+		if whole, err := strconv.ParseUint(string(value), 10, 64); err == nil {
+			return int64(whole), nil
+		}
 	}
 	seconds, err := strconv.ParseFloat(string(value), 64)
 	if err != nil || seconds < 0 || round(seconds) > MaxTime {
