@@ -58,7 +58,8 @@ func WithSameSite(mode http.SameSite) Option {
 	})
 }
 
-// WithTrustedOrigin allows requests with a cookie from pages of another origin, of the form "https://app.example".
+// WithTrustedOrigin allows requests with a cookie from pages of another origin, of the form "https://app.example", and lets them
+// through [Guard.SameOrigin]. Where that is of another site, browsers send the cookie only with http.SameSiteNoneMode.
 func WithTrustedOrigin(origin string) Option {
 	return guardOption(func(c *config) error { return c.crossOrigin.AddTrustedOrigin(origin) })
 }

@@ -76,7 +76,7 @@ var reservedMembers = []string{"active", "iss", "sub", "aud", "jti", "sid", "iat
 // can pass for a member of the answer.
 //
 // A refresh token is alive only for the client to which it was issued, because an API that does not look at token_type would take
-// it for an access token.
+// it for an access token. Where that client is not known, as with a nil function at [RefreshTokens], it is alive for none.
 //
 // 401 and 503 are as at NewRevocation: what nobody could tell is never called inactive. The function of [WithReport] also gets the
 // reason why a token is inactive: revoke.ErrRevoked, revoke.ErrInvalidToken or [ErrNotAllowed]. An error says which argument or
@@ -125,7 +125,7 @@ func (e *introspection) introspect(ctx context.Context, client Client, text stri
 	if err != nil {
 		return nil, err
 	}
-	if alive.kind.refresh && !alive.belongsTo(client) || !e.mayIntrospect(client, alive.token) {
+	if alive.kind.refresh && alive.client != client.ID || !e.mayIntrospect(client, alive.token) {
 		return nil, ErrNotAllowed
 	}
 	members, err := alive.members(text)

@@ -266,6 +266,12 @@ func TestRFC7662Section4(t *testing.T) {
 		inactive(t, w)
 		s.reports.last(t, revokehttp.ErrNotAllowed)
 	}
+	handler, err := revokehttp.NewIntrospection(authenticate, []revokehttp.Tokens{
+		revokehttp.AccessTokens(validatorOf(t, s.store, accessType), nil), revokehttp.RefreshTokens(validatorOf(t, s.store, refreshType), nil),
+	})
+	must(t, err)
+	active(t, answer(handler, byWeb(sign(t, accessType, claims("1", nil)))))
+	inactive(t, answer(handler, byWeb(sign(t, refreshType, claims("1", nil))))) // whose it is, nobody can say
 }
 
 // TestIntrospectionMembers adds what an app knows, and lets it say nothing else about what was verified.

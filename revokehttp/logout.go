@@ -60,7 +60,7 @@ func WithClearSiteData(types ...string) LogoutOption {
 // It answers 204 when the revocation is durable, also for one that was revoked before, and drops the guard's cookie with it. Without
 // a token it is 401, and the cookie is dropped too; with one that is not valid it is 401, and while the store cannot answer it is
 // 503, and the cookie stays. Another method than POST is 405. A client that hangs up has asked all the same; the store has 10 s, so
-// let a server's WriteTimeout be longer. An error says which argument is wrong.
+// let a server's WriteTimeout, and an http.TimeoutHandler, be longer. An error says which argument is wrong.
 //
 // A token that has neither jti nor sid (see revoke.WithOptionalID) can end nothing but its user's sessions, and is answered with
 // 401: give such an app LogoutEverywhere.
