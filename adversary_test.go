@@ -570,3 +570,35 @@ func TestTokenType(t *testing.T) {
 		refused(t, v, signRaw(t, "ES256", header, payloadOf(nil)), revoke.ErrInvalidToken)
 	}
 }
+
+// TestOtherKinds refuses, where no type is asked for, what says of itself that it is no access token (RFC 8725 §3.11).
+func TestOtherKinds(t *testing.T) {
+	t.Parallel()
+	typed := func(typ string) string { return signRaw(t, "ES256", `{"alg":"ES256"`+typ+`}`, payloadOf(nil)) }
+	for _, typ := range []string{"", `,"typ":"JWT"`, `,"typ":"at+JWT"`, `,"typ":"application/at+jwt"`, `,"typ":"Bearer"`, `,"typ":7`} {
+		_, _, err := es256(t, &askedFor{}).Validate(t.Context(), typed(typ))
+		if err != nil {
+			t.Errorf("%s: %v", typ, err)
+		}
+	}
+	untyped := es256(t, neverAsked{t})
+	for _, typ := range []string{"logout+jwt", "LOGOUT+JWT", "application/logout+jwt", "secevent+jwt", "rt+jwt", "dpop+jwt", "global-token-revocation+jwt"} {
+		token := typed(`,"typ":"` + typ + `"`)
+		refused(t, untyped, token, revoke.ErrInvalidToken)
+		if _, _, err := untyped.Identify(token); !errors.Is(err, revoke.ErrInvalidToken) {
+			t.Errorf("%s is identified: %v", typ, err)
+		}
+		_, _, err := es256(t, &askedFor{}, revoke.WithTokenType(typ)).Validate(t.Context(), token)
+		must(t, err)
+	}
+	// Issuers of before OpenID Connect Back-Channel Logout 1.0 type their logout tokens as JWT, or not at all.
+	const logout = `"events":{"http://schemas.openid.net/event/backchannel-logout":{}}`
+	for _, opts := range [][]revoke.ValidatorOption{{}, {revoke.WithEpochClaim()}, {revoke.WithTokenType("JWT")}} {
+		refused(t, es256(t, neverAsked{t}, opts...), mint(t, nil, logout), revoke.ErrInvalidToken)
+	}
+	_, _, err := es256(t, &askedFor{}).Validate(t.Context(), mint(t, nil, `"events":["an app's own"]`))
+	must(t, err)
+	_, _, err = es256(t, &askedFor{}, revoke.WithTokenType("logout+jwt")).Validate(t.Context(),
+		signRaw(t, "ES256", `{"alg":"ES256","typ":"logout+jwt"}`, payloadOf(nil, logout)))
+	must(t, err)
+}

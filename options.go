@@ -209,15 +209,20 @@ func WithMaxTokenSize(bytes int) ValidatorOption {
 	}
 }
 
-// WithTokenType demands this typ in the header, such as "at+jwt" (RFC 9068 §2.1), so that a token of another kind, a
-// refresh or a logout token, is not taken for an access token. Case and an "application/" before it do not count (RFC
-// 7515 §4.1.9). Default: any typ and none.
+// WithTokenType demands this typ in the header, such as "at+jwt" (RFC 9068 §2.1), so that a token of another kind is not taken
+// for an access token. Case and an "application/" before it do not count (RFC 7515 §4.1.9).
+//
+// Default: any typ and none, but none that ends in "+jwt" and is not "at+jwt", by which a refresh token, a logout token or a security
+// event says that it is something else (RFC 8725 §3.11). A logout token is refused also without a typ, by its claim events (OpenID
+// Connect Back-Channel Logout 1.0 §2.4), unless it is asked for with "logout+jwt". ID tokens, and an issuer's refresh tokens
+// where these are JWTs without such a typ, look like access tokens: keep them out by their audience (see WithParserOptions and
+// jwt.WithAudience) or by a Validate method of the claims.
 func WithTokenType(typ string) ValidatorOption {
 	return func(c *validatorConfig) error {
-		if typ == "" {
+		c.tokenType = strict.MediaType(typ)
+		if c.tokenType == "" {
 			return errors.New("token type is empty")
 		}
-		c.tokenType = strict.MediaType(typ)
 		return nil
 	}
 }

@@ -38,7 +38,8 @@ type Validator[C any] struct {
 // could then be taken for a secret. It starts nothing. An error says which argument or option is wrong.
 //
 // A token must have exp, iat, sub, jti and iss, unless an option says otherwise, because one that lacks them could not be
-// revoked. These, sid, nbf and aud, must occur once, in exactly this spelling, and be of the right type and length.
+// revoked. These, sid, nbf and aud, must occur once, in exactly this spelling, and be of the right type and length. A token
+// that says of itself that it is no access token is refused: see [WithTokenType].
 func NewValidator[C any, P interface {
 	*C
 	jwt.Claims
@@ -173,11 +174,12 @@ func (v *Validator[C]) checkHeader(header map[string]any) error {
 	if err := strict.CheckHeader(header); err != nil {
 		return err
 	}
-	if v.tokenType == "" {
-		return nil
-	}
-	if typ, ok := header["typ"].(string); !ok || strict.MediaType(typ) != v.tokenType {
+	typ, _ := header["typ"].(string)
+	switch kind := strict.MediaType(typ); {
+	case v.tokenType != "" && kind != v.tokenType:
 		return fmt.Errorf("%w: its typ is not %q", jwt.ErrTokenInvalidClaims, v.tokenType)
+	case v.tokenType == "" && strict.IsOtherKind(kind):
+		return fmt.Errorf("%w: its typ is of another kind than an access token's: see WithTokenType", jwt.ErrTokenInvalidClaims)
 	}
 	return nil
 }
@@ -201,6 +203,10 @@ func (v *Validator[C]) identity(read strict.Claims, now time.Time) (Token, error
 	}
 	if read.Issuer != "" && read.Issuer != v.issuer {
 		return Token{}, jwt.ErrTokenInvalidIssuer
+	}
+	// Every client of the issuer is sent some, which name others' users, and older issuers do not type them.
+	if read.IsLogout && v.tokenType != strict.LogoutType {
+		return Token{}, errors.New("it is a logout token")
 	}
 	token := Token{
 		Issuer:    v.issuer,

@@ -41,7 +41,7 @@ func TestNewValidatorRefuses(t *testing.T) {
 		},
 		"maximum token size 0":       func() error { return newErr(checker, "i", keyfunc, es256, revoke.WithMaxTokenSize(0)) },
 		"maximum token size 1048577": func() error { return newErr(checker, "i", keyfunc, es256, revoke.WithMaxTokenSize(1<<20+1)) },
-		"token type is empty":        func() error { return newErr(checker, "i", keyfunc, es256, revoke.WithTokenType("")) },
+		"token type is empty":        func() error { return newErr(checker, "i", keyfunc, es256, revoke.WithTokenType("application/")) },
 		"clock is nil":               func() error { return newErr(checker, "i", keyfunc, es256, revoke.WithClock(nil)) },
 		"ParserOption is nil":        func() error { return newErr(checker, "i", keyfunc, es256, revoke.WithParserOptions(nil)) },
 		"option is nil":              func() error { return newErr(checker, "i", keyfunc, es256, nil) },

@@ -34,7 +34,9 @@ type Ends struct {
 func EndSession(validator SessionValidator) Ends { return Ends{revoke.ScopeSession, validator} }
 
 // EndUser ends every session of the user, whichever of them the logout names, for providers whose access tokens have no sid. A
-// logout that names no user is refused. Validators must not have revoke.WithOptionalSubject.
+// logout that names no user is refused. Validators must not have revoke.WithOptionalSubject, and the sub of access tokens must
+// be that of logout tokens, which is the one of ID tokens: where a provider has pairwise subjects, or a login name in one of them
+// and an id in the other, as Okta has, nothing would be logged out.
 func EndUser() Ends { return Ends{scope: revoke.ScopeUser} }
 
 // check reports what is wrong with the choice.

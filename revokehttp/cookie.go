@@ -19,9 +19,12 @@ func (c *cookie) holding(value string) *http.Cookie {
 }
 
 // WithCookie takes the token also from a cookie, for browsers. Its name gets the prefix __Host-, which ties it to this host and
-// to TLS; where path is another than "/" it is __Secure-, which allows one. [Guard.SetCookie] makes it. A request with a
-// method that changes something must come from the same origin, or from one of [WithTrustedOrigin]: see
-// http.CrossOriginProtection. Default: no cookie.
+// to TLS; where path is another than "/" it is __Secure-, which allows one, and with it a cookie that a subdomain has set for its
+// parent. Two cookies of the name are answered with 400, whoever set them. [Guard.SetCookie] makes it.
+//
+// A request with a method that changes something must come from the same origin, or from one of [WithTrustedOrigin]: see
+// http.CrossOriginProtection. GET, HEAD and OPTIONS are let in from anywhere, so a handler of them changes nothing, and one
+// that upgrades to a WebSocket looks at Origin itself. Default: no cookie.
 func WithCookie(name, path string) Option {
 	return guardOption(func(c *config) error {
 		prefix := "__Host-"
@@ -55,7 +58,8 @@ func WithSameSite(mode http.SameSite) Option {
 	})
 }
 
-// WithTrustedOrigin allows requests with a cookie from pages of another origin, of the form "https://app.example".
+// WithTrustedOrigin allows requests with a cookie from pages of another origin, of the form "https://app.example", and lets them
+// through [Guard.SameOrigin]. Where that is of another site, browsers send the cookie only with http.SameSiteNoneMode.
 func WithTrustedOrigin(origin string) Option {
 	return guardOption(func(c *config) error { return c.crossOrigin.AddTrustedOrigin(origin) })
 }
@@ -63,8 +67,14 @@ func WithTrustedOrigin(origin string) Option {
 // errNoCookie says that a guard without [WithCookie] was asked for one.
 var errNoCookie = errors.New("revokehttp: the guard has no cookie: see WithCookie")
 
-// SetCookie puts a token into the guard's cookie: HttpOnly, Secure, SameSite. The browser drops it at expiresAt, which is the
-// token's. Call it before the body is written.
+// maxCookie is how long name and value of a cookie may be together, in bytes. Browsers ignore a longer one, without a word.
+const maxCookie = 4096
+
+// SetCookie puts a token into the guard's cookie: HttpOnly, Secure, SameSite, in an answer that no cache may keep. The browser drops
+// it at expiresAt, which is the token's, or when it is closed where that is zero. Call it before the body is written.
+//
+// An error says that the guard has no cookie, that this is no token, or that it is too long for a cookie, which browsers drop
+// above 4096 bytes with the name: then nothing is set.
 func (g *Guard[C]) SetCookie(w http.ResponseWriter, token string, expiresAt time.Time) error {
 	if g.cookie == nil {
 		return errNoCookie
@@ -72,8 +82,12 @@ func (g *Guard[C]) SetCookie(w http.ResponseWriter, token string, expiresAt time
 	if !isToken68(token) {
 		return errors.New("revokehttp: SetCookie: this is not a token")
 	}
+	if size := len(g.cookie.name) + len(token); size > maxCookie {
+		return fmt.Errorf("revokehttp: SetCookie: name and token are %d bytes long, and browsers keep %d", size, maxCookie)
+	}
 	cookie := g.cookie.holding(token)
 	cookie.Expires = expiresAt.UTC()
+	w.Header().Set("Cache-Control", "no-store") // RFC 6749 §5.1
 	http.SetCookie(w, cookie)
 	return nil
 }

@@ -7,6 +7,9 @@
 // Handlers read who it is from the context, with [Token] and [Claims]. The middleware has the shape that every router takes,
 // func(http.Handler) http.Handler.
 //
+// Where the validator asks a mirror, give [Guard.Logout] and the endpoints the mirror's Store: what is revoked through it is refused
+// by the next request to this process. Through the Postgres behind it the mirror would learn of it within its bound only.
+//
 // What a caller learns is what RFC 6750 wants them to learn: that a token is not accepted, not why. The reason goes to the
 // function of [WithReport], and no error in this package contains a token.
 //

@@ -38,7 +38,8 @@ func invalidRequest(format string, args ...any) *protocolError {
 
 // write answers with the error.
 func (e *protocolError) write(w http.ResponseWriter) {
-	writeJSON(w, e.status, map[string]string{"error": e.code, "error_description": e.description})
+	body, _ := json.Marshal(map[string]string{"error": e.code, "error_description": e.description}) // strings never fail
+	writeJSON(w, e.status, body)
 }
 
 // writeUnavailable answers that nobody can tell, and when to ask again.
@@ -47,22 +48,16 @@ func writeUnavailable(w http.ResponseWriter, retryAfter time.Duration) {
 	(&protocolError{http.StatusServiceUnavailable, "temporarily_unavailable", "try again later"}).write(w)
 }
 
-// seconds writes a duration in seconds, rounded up.
-func seconds(d time.Duration) string { return strconv.Itoa(int((d + time.Second - 1) / time.Second)) }
+// seconds writes a positive duration in seconds, rounded up.
+func seconds(d time.Duration) string { return strconv.FormatInt(int64((d-1)/time.Second)+1, 10) }
 
 // writeJSON answers with a JSON object that no cache may keep (RFC 6749 §5.1).
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	data, err := json.Marshal(body)
-	if err != nil {
-		w.Header().Set("Cache-Control", "no-store")
-		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
-		return
-	}
+func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Pragma", "no-cache")
 	w.WriteHeader(status)
-	_, _ = w.Write(data) // who does not read it has gone
+	_, _ = w.Write(body) // who does not read it has gone
 }
 
 // readForm reads the body of a POST as application/x-www-form-urlencoded. Of the parameters that are named each may occur
@@ -79,7 +74,10 @@ func readForm(w http.ResponseWriter, r *http.Request, names ...string) (url.Valu
 	if err != nil {
 		return nil, invalidRequest("the body is no form")
 	}
-	query := r.URL.Query()
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil { // a parameter may hide where it is not well-formed
+		return nil, invalidRequest("the query in the URL is malformed")
+	}
 	for _, name := range names {
 		switch {
 		case query.Has(name):
@@ -105,6 +103,9 @@ func readBody(w http.ResponseWriter, r *http.Request, mediaType string) ([]byte,
 	charset, named := parameters["charset"]
 	if err != nil || is != mediaType || named && !strings.EqualFold(charset, "utf-8") {
 		return nil, invalidRequest("the body is not %s", mediaType)
+	}
+	if r.Body == nil { // as it may be where no server of net/http calls
+		return nil, nil
 	}
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {

@@ -24,7 +24,7 @@ var (
 // argument is wrong.
 //
 // authorize says whether the caller may, before anything of the body is read: whoever may can log out anybody, and learns who
-// exists. Its error matches revoke.ErrInvalidToken, revoke.ErrRevoked, [ErrNoToken] or [ErrUnknownCaller], which are answered
+// exists. It is called from several goroutines. Its error matches revoke.ErrInvalidToken, revoke.ErrRevoked, [ErrNoToken] or [ErrUnknownCaller], which are answered
 // with 401; [ErrBadRequest] with 400; [ErrForbiddenCaller] with 403; any other with 503. The draft's §3.5 wants a JWT that is
 // signed by the provider and used once: a validator behind [Guard.Require] checks it, and authorize redeems it.
 //
@@ -32,6 +32,10 @@ var (
 // else is named goes to resolve: the formats "opaque" and "email", and "iss_sub" of other issuers, for apps that sign
 // tokens of their own. Either may be nil, and not both. A user of an issuer that nobody knows is answered with 404, and a format
 // that nobody knows with 400.
+//
+// Name an issuer only if the sub of a request is the sub of its access tokens, or 204 would say that a user is logged out who is
+// not. Okta's requests have the user's id, its access tokens have it as uid and a login name as sub: there resolve maps
+// one to the other.
 //
 // It answers 204 once the revocation is durable: every token of the user that was issued until then is dead
 // (revoke.Revoker.RevokeUser). With 503 and Retry-After nobody knows whether it is done, and it may be repeated.

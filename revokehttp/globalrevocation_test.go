@@ -190,7 +190,7 @@ func TestGlobalRevocationAuthorizes(t *testing.T) {
 func globalRevocationOf(tb testing.TB, store revoke.Store, endpoint string) http.Handler {
 	tb.Helper()
 	callers, err := revoke.NewValidator[revoke.Claims](store, providerIssuer, providerKeyfunc, []string{"ES256"},
-		revoke.WithParserOptions(jwt.WithAudience(endpoint)))
+		revoke.WithTokenType("global-token-revocation+jwt"), revoke.WithParserOptions(jwt.WithAudience(endpoint)))
 	must(tb, err)
 	guard, err := revokehttp.New(callers)
 	must(tb, err)

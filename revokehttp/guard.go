@@ -26,14 +26,17 @@ type config struct {
 }
 
 // WithPreflight lets CORS preflights through to the next handler, which a browser sends without credentials: OPTIONS with
-// Origin and Access-Control-Request-Method. Default: they are refused like any request without a token.
+// Origin and Access-Control-Request-Method. Anybody can send such a request, so what comes next must answer OPTIONS by itself, as CORS
+// middleware does, and not as it would a GET: [Token] finds nothing then. Default: they are refused like any request without a
+// token.
 func WithPreflight() Option {
 	return guardOption(func(c *config) error { c.preflight = true; return nil })
 }
 
-// WithErrorHandler replaces the answer to a request that is refused. The error matches one of ErrNoToken, ErrBadRequest,
-// ErrCrossOrigin, revoke.ErrRevoked, revoke.ErrInvalidToken and revoke.ErrUnavailable; it is for the log, and not for the
-// caller. [Guard.Refuse] is what it replaces, and can be called by it.
+// WithErrorHandler replaces the answer to a request that is refused, by the guard or by its logout. The error matches one of
+// ErrNoToken, ErrBadRequest, ErrCrossOrigin, revoke.ErrRevoked, revoke.ErrInvalidToken and revoke.ErrUnavailable; where a logout
+// fails otherwise, it matches none and nobody knows whether it is done. It is for the log, and not for the caller.
+// [Guard.Refuse] is what it replaces, and can be called by it. It is called from several goroutines.
 func WithErrorHandler(answer func(w http.ResponseWriter, r *http.Request, err error)) Option {
 	return guardOption(func(c *config) error {
 		if answer == nil {
@@ -59,9 +62,15 @@ func New[C any](validator *revoke.Validator[C], opts ...Option) (*Guard[C], erro
 }
 
 // Require calls next if the request's token is accepted, with the token and its claims in the context, and otherwise answers
-// itself. It takes effect for each request anew.
+// itself. It takes effect for each request anew; one that is under way, such as a stream, is not ended by a revocation.
+//
+// With [WithCookie] every answer says that it varies by cookie, or a cache that keeps one would serve it to whoever asks next. Of
+// a token in the Authorization header caches know that by themselves (RFC 9111 §3.5), unless a handler calls its answer public.
 func (g *Guard[C]) Require(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if g.cookie != nil {
+			w.Header().Add("Vary", "Cookie")
+		}
 		if g.preflight && isPreflight(r) {
 			next.ServeHTTP(w, r)
 			return
@@ -135,7 +144,8 @@ type accepted struct {
 
 type acceptedKey struct{}
 
-// Token returns the token that [Guard.Require] has accepted. False stands for a handler that is not behind one.
+// Token returns the token that [Guard.Require] has accepted. False stands for a handler that is not behind one, and for a
+// preflight: see [WithPreflight].
 func Token(ctx context.Context) (revoke.Token, bool) {
 	who, ok := ctx.Value(acceptedKey{}).(accepted)
 	return who.token, ok
@@ -157,7 +167,8 @@ func FromCookie(ctx context.Context) bool {
 }
 
 // Refuse writes the answer to a request that err refused: 400, 401, 403 or 503, with WWW-Authenticate where RFC 6750 §3
-// wants it. An error that is none of those of [WithErrorHandler], such as one of the app's own database, is 503. What the body
+// wants it, and 405 where a logout is no POST. An error that is none of those of [WithErrorHandler], such as one of the app's own
+// database, is 503, with Retry-After. What the body
 // says depends on the status alone. It touches no cookie: whether the token is dead is not known with 503, and with 401 a newer
 // one may be on its way. It does not call the function of [WithReport].
 func (g *Guard[C]) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
@@ -165,6 +176,8 @@ func (g *Guard[C]) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
 	case errors.Is(err, ErrNoToken):
 		g.challenge(w)
 		refuse(w, http.StatusUnauthorized)
+	case errors.Is(err, errNotPost):
+		refuse(w, http.StatusMethodNotAllowed)
 	case errors.Is(err, ErrBadRequest):
 		g.challenge(w, `error="invalid_request"`)
 		refuse(w, http.StatusBadRequest)

@@ -190,90 +190,6 @@ func TestRevokedAndUnavailable(t *testing.T) {
 	}
 }
 
-// TestCookie takes a token from a cookie of our making only, and from pages of ours.
-func TestCookie(t *testing.T) {
-	t.Parallel()
-	s := newService(t, revokehttp.WithCookie("session", "/"), revokehttp.WithTrustedOrigin("https://app.example"))
-	good := mint(t, "1", "s", time.Hour)
-	cookie := "__Host-session=" + good
-	for what, want := range map[string]struct {
-		request *http.Request
-		status  int
-	}{
-		"GET":                        {request("GET", "/", "Cookie", cookie), 200},
-		"another name":               {request("GET", "/", "Cookie", "session="+good), 401},
-		"empty":                      {request("GET", "/", "Cookie", "__Host-session="), 401},
-		"with a header":              {request("GET", "/", "Cookie", cookie, "Authorization", "Bearer "+good), 400},
-		"with another scheme":        {request("GET", "/", "Cookie", cookie, "Authorization", "Basic YTpi"), 200},
-		"twice":                      {request("GET", "/", "Cookie", cookie+"; "+cookie), 400},
-		"POST of a client":           {request("POST", "/", "Cookie", cookie), 200},
-		"POST of the same origin":    {request("POST", "/", "Cookie", cookie, "Sec-Fetch-Site", "same-origin"), 200},
-		"POST of another site":       {request("POST", "/", "Cookie", cookie, "Sec-Fetch-Site", "cross-site"), 403},
-		"POST of another origin":     {request("POST", "/", "Cookie", cookie, "Origin", "https://evil.example"), 403},
-		"POST of a trusted origin":   {request("POST", "/", "Cookie", cookie, "Sec-Fetch-Site", "cross-site", "Origin", "https://app.example"), 200},
-		"GET of another site":        {request("GET", "/", "Cookie", cookie, "Sec-Fetch-Site", "cross-site"), 200},
-		"a header from another site": {request("POST", "/", "Authorization", "Bearer "+good, "Sec-Fetch-Site", "cross-site"), 200},
-	} {
-		if got := answer(s.handler, want.request).Code; got != want.status {
-			t.Errorf("%s: %d, want %d", what, got, want.status)
-		}
-	}
-	answer(s.handler, request("GET", "/", "Authorization", "Bearer "+good))
-	if s.fromCookie {
-		t.Error("a token of the header came from the cookie")
-	}
-	answer(s.handler, request("GET", "/", "Cookie", cookie))
-	if !s.fromCookie {
-		t.Error("a token of the cookie did not come from it")
-	}
-	for path, name := range map[string]string{"/": "__Host-session", "/app": "__Secure-session"} {
-		guard := newService(t, revokehttp.WithCookie("session", path), revokehttp.WithSameSite(http.SameSiteStrictMode)).guard
-		w := httptest.NewRecorder()
-		must(t, guard.SetCookie(w, good, time.Now().Add(time.Hour)))
-		must(t, guard.ClearCookie(w))
-		set := cookies(t, w)
-		for i, c := range set {
-			if c.Name != name || c.Path != path || !c.HttpOnly || !c.Secure || c.SameSite != http.SameSiteStrictMode || c.Domain != "" {
-				t.Errorf("cookie %d is %+v", i, c)
-			}
-		}
-		if len(set) != 2 || set[0].Value != good || set[1].Value != "" || set[1].MaxAge >= 0 {
-			t.Errorf("cookies are %v", set)
-		}
-	}
-	w := httptest.NewRecorder()
-	if s.guard.SetCookie(w, "a b", time.Now()) == nil || len(cookies(t, w)) != 0 {
-		t.Error("what is no token was made a cookie")
-	}
-}
-
-// TestSameOrigin keeps other sites from a handler that sets a cookie.
-func TestSameOrigin(t *testing.T) {
-	t.Parallel()
-	s := newService(t, revokehttp.WithTrustedOrigin("https://app.example"))
-	called := false
-	signIn := s.guard.SameOrigin(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called = true }))
-	for what, want := range map[string]struct {
-		request *http.Request
-		status  int
-	}{
-		"a client":         {request("POST", "/"), 200},
-		"the same origin":  {request("POST", "/", "Sec-Fetch-Site", "same-origin"), 200},
-		"a trusted origin": {request("POST", "/", "Sec-Fetch-Site", "cross-site", "Origin", "https://app.example"), 200},
-		"another site":     {request("POST", "/", "Sec-Fetch-Site", "cross-site"), 403},
-		"another origin":   {request("POST", "/", "Origin", "https://evil.example"), 403},
-	} {
-		called = false
-		wants(t, answer(signIn, want.request), want.status, "")
-		if called != (want.status == 200) {
-			t.Errorf("%s: the handler was called: %v", what, called)
-		}
-	}
-	if len(s.reported) != 2 || !errors.Is(s.reported[0], revokehttp.ErrCrossOrigin) {
-		t.Errorf("reported: %v", s.reported)
-	}
-}
-
 // TestPreflight lets OPTIONS through where it is told to, and nothing else.
 func TestPreflight(t *testing.T) {
 	t.Parallel()
@@ -288,14 +204,24 @@ func TestPreflight(t *testing.T) {
 // TestErrorHandler replaces every answer.
 func TestErrorHandler(t *testing.T) {
 	t.Parallel()
+	var want error
 	s := newService(t, revokehttp.WithErrorHandler(func(w http.ResponseWriter, _ *http.Request, err error) {
-		if !errors.Is(err, revokehttp.ErrNoToken) {
-			t.Errorf("error %v", err)
+		if !errors.Is(err, want) {
+			t.Errorf("error %v, want %v", err, want)
 		}
 		w.WriteHeader(http.StatusTeapot)
 	}))
-	if got := answer(s.handler, request("GET", "/")).Code; got != http.StatusTeapot {
-		t.Errorf("%d", got)
+	logout, err := s.guard.Logout(s.store)
+	must(t, err)
+	for _, c := range []struct {
+		handler http.Handler
+		method  string
+		want    error
+	}{{s.handler, "GET", revokehttp.ErrNoToken}, {logout, "POST", revokehttp.ErrNoToken}, {logout, "GET", revokehttp.ErrBadRequest}} {
+		want = c.want
+		if got := answer(c.handler, request(c.method, "/")).Code; got != http.StatusTeapot {
+			t.Errorf("%s: %d", c.method, got)
+		}
 	}
 }
 
@@ -329,8 +255,12 @@ func TestLogout(t *testing.T) {
 
 	for _, method := range []string{"GET", "HEAD", "PUT", "DELETE", "OPTIONS"} {
 		response := answer(logout, request(method, "/", "Cookie", "__Host-session="+presented))
-		if response.Code != http.StatusMethodNotAllowed || response.Header().Get("Allow") != "POST" {
-			t.Errorf("%s: %d", method, response.Code)
+		wants(t, response, http.StatusMethodNotAllowed, "")
+		if response.Header().Get("Allow") != "POST" {
+			t.Errorf("%s: Allow is %q", method, response.Header().Get("Allow"))
+		}
+		if last := s.reported[len(s.reported)-1]; !errors.Is(last, revokehttp.ErrBadRequest) {
+			t.Errorf("%s: reported %v", method, last)
 		}
 	}
 	for site, dropped := range map[string]int{"same-origin": 1, "cross-site": 0} {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -46,8 +47,8 @@ func WithMayIntrospect(may func(client Client, token revoke.Token) bool) Introsp
 
 // WithMembers adds members to the answer for a token that is alive: of claims, a *C of the validator that accepted it, or from
 // elsewhere, such as a username. One that the answer has already stays as it is, and the names of reserved members, active and
-// those of a token's identity, times, client and type, are ignored. An error is answered with 503. It is called from several
-// goroutines. Default: none.
+// those of a token's identity, times, client and type, are ignored, whatever the case of their letters. An error, and a value that
+// encoding/json cannot write, is answered with 503. It is called from several goroutines. Default: none.
 func WithMembers(
 	members func(ctx context.Context, client Client, token revoke.Token, claims any) (map[string]any, error),
 ) IntrospectionOption {
@@ -75,7 +76,7 @@ var reservedMembers = []string{"active", "iss", "sub", "aud", "jti", "sid", "iat
 // can pass for a member of the answer.
 //
 // A refresh token is alive only for the client to which it was issued, because an API that does not look at token_type would take
-// it for an access token.
+// it for an access token. Where that client is not known, as with a nil function at [RefreshTokens], it is alive for none.
 //
 // 401 and 503 are as at NewRevocation: what nobody could tell is never called inactive. The function of [WithReport] also gets the
 // reason why a token is inactive: revoke.ErrRevoked, revoke.ErrInvalidToken or [ErrNotAllowed]. An error says which argument or
@@ -105,26 +106,26 @@ func (e *introspection) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.fail(w, r, err)
 		return
 	}
-	members, err := e.introspect(r.Context(), client, text)
+	body, err := e.introspect(r.Context(), client, text)
 	switch {
 	case err == nil:
-		writeJSON(w, http.StatusOK, members)
+		writeJSON(w, http.StatusOK, body)
 	case errors.Is(err, revoke.ErrUnavailable):
 		e.fail(w, r, err)
 	default:
 		e.report(r, err)
-		writeJSON(w, http.StatusOK, map[string]bool{"active": false})
+		writeJSON(w, http.StatusOK, []byte(`{"active":false}`))
 	}
 }
 
-// introspect returns the members of a token that is alive for the client. An error that does not match revoke.ErrUnavailable says
+// introspect returns the answer for a token that is alive for the client. An error that does not match revoke.ErrUnavailable says
 // why it is not.
-func (e *introspection) introspect(ctx context.Context, client Client, text string) (map[string]any, error) {
+func (e *introspection) introspect(ctx context.Context, client Client, text string) ([]byte, error) {
 	alive, err := find(e.kinds, func(kind Tokens) (found, error) { return kind.validate(ctx, text) })
 	if err != nil {
 		return nil, err
 	}
-	if alive.kind.refresh && !alive.belongsTo(client) || !e.mayIntrospect(client, alive.token) {
+	if alive.kind.refresh && alive.client != client.ID || !e.mayIntrospect(client, alive.token) {
 		return nil, ErrNotAllowed
 	}
 	members, err := alive.members(text)
@@ -135,12 +136,18 @@ func (e *introspection) introspect(ctx context.Context, client Client, text stri
 	if err != nil {
 		return nil, fmt.Errorf("%w: adding members: %w", revoke.ErrUnavailable, err)
 	}
+	names := slices.AppendSeq(slices.Clone(reservedMembers), maps.Keys(members))
 	for name, value := range more {
-		if _, taken := members[name]; !taken && !slices.Contains(reservedMembers, name) {
+		// A client in Go takes "Sub" for "sub".
+		if !slices.ContainsFunc(names, func(taken string) bool { return strings.EqualFold(taken, name) }) {
 			members[name] = value
 		}
 	}
-	return members, nil
+	body, err := json.Marshal(members)
+	if err != nil {
+		return nil, fmt.Errorf("%w: writing members: %w", revoke.ErrUnavailable, err)
+	}
+	return body, nil
 }
 
 // members returns what is said of a token that is alive; text is the token, which has been verified.

@@ -266,12 +266,19 @@ func TestRFC7662Section4(t *testing.T) {
 		inactive(t, w)
 		s.reports.last(t, revokehttp.ErrNotAllowed)
 	}
+	handler, err := revokehttp.NewIntrospection(authenticate, []revokehttp.Tokens{
+		revokehttp.AccessTokens(validatorOf(t, s.store, accessType), nil), revokehttp.RefreshTokens(validatorOf(t, s.store, refreshType), nil),
+	})
+	must(t, err)
+	active(t, answer(handler, byWeb(sign(t, accessType, claims("1", nil)))))
+	inactive(t, answer(handler, byWeb(sign(t, refreshType, claims("1", nil))))) // whose it is, nobody can say
 }
 
 // TestIntrospectionMembers adds what an app knows, and lets it say nothing else about what was verified.
 func TestIntrospectionMembers(t *testing.T) {
 	t.Parallel()
 	var failure error
+	var unwritable any
 	s := newIntrospector(t, revokehttp.WithMembers(func(_ context.Context, client revokehttp.Client, token revoke.Token, c any) (map[string]any, error) {
 		if of, ok := c.(*appClaims); !ok || client.ID != "web" || token.ID != "1" || of.ClientID != "web" {
 			t.Errorf("asked for %+v, %+v and %+v", client, token, c)
@@ -280,13 +287,15 @@ func TestIntrospectionMembers(t *testing.T) {
 			"email": "ada@example.org", "username": "Ada", "scope": "everything",
 			"active": false, "iss": "x", "sub": "x", "aud": "x", "jti": "x", "sid": "x", "client_id": "x",
 			"iat": 1, "exp": 1, "nbf": 1, "token_type": "x", "cnf": "x",
+			"Active": false, "SUB": "root", "Sid": "x", "Scope": "everything", "\u017fid": "x", // as a client in Go reads them
+			"unwritable": unwritable,
 		}, failure
 	}))
 	now := float64(time.Now().Unix())
 	c := claims("1", jwt.MapClaims{"scope": "read", "sid": nil, "iat": now, "exp": now + 60})
 	want := map[string]any{
 		"active": true, "iss": testIssuer, "sub": "ada", "jti": "1", "client_id": "web", "token_type": "Bearer", "scope": "read",
-		"iat": now, "exp": now + 60, "email": "ada@example.org", "username": "Ada",
+		"iat": now, "exp": now + 60, "email": "ada@example.org", "username": "Ada", "unwritable": nil,
 	}
 	if got := active(t, answer(s.handler, byWeb(sign(t, accessType, c)))); !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
@@ -295,6 +304,9 @@ func TestIntrospectionMembers(t *testing.T) {
 	failure = errors.New("the accounts are away")
 	fails(t, answer(s.handler, byWeb(sign(t, accessType, c))), 503, "temporarily_unavailable")
 	s.reports.last(t, failure)
+	failure, unwritable = nil, func() {}
+	fails(t, answer(s.handler, byWeb(sign(t, accessType, c))), 503, "temporarily_unavailable")
+	s.reports.last(t, revoke.ErrUnavailable)
 }
 
 // TestRFC7662Section2_3Unavailable tells "not alive" from "nobody can tell".

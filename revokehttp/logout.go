@@ -21,6 +21,9 @@ func detached(r *http.Request) (*http.Request, context.CancelFunc) {
 	return r.WithContext(ctx), cancel
 }
 
+// errNotPost is what is wrong with a logout by another method. Allow is set before it is answered.
+var errNotPost = fmt.Errorf("%w: the method is not POST", ErrBadRequest)
+
 type logoutConfig struct {
 	clearSiteData string
 	record        record
@@ -56,8 +59,11 @@ func WithClearSiteData(types ...string) LogoutOption {
 //
 // It answers 204 when the revocation is durable, also for one that was revoked before, and drops the guard's cookie with it. Without
 // a token it is 401, and the cookie is dropped too; with one that is not valid it is 401, and while the store cannot answer it is
-// 503, and the cookie stays. A client that hangs up has asked all the same; the store has 10 s, so let a server's WriteTimeout be
-// longer. An error says which argument is wrong.
+// 503, and the cookie stays. Another method than POST is 405. A client that hangs up has asked all the same; the store has 10 s, so
+// let a server's WriteTimeout, and an http.TimeoutHandler, be longer. An error says which argument is wrong.
+//
+// A token that has neither jti nor sid (see revoke.WithOptionalID) can end nothing but its user's sessions, and is answered with
+// 401: give such an app LogoutEverywhere.
 func (g *Guard[C]) Logout(store revoke.Store, opts ...LogoutOption) (http.Handler, error) {
 	return g.logout("Logout", store, opts, func(r *http.Request, c logoutConfig) error {
 		text, _, err := g.credentials(r)
@@ -90,7 +96,8 @@ func revokeWithSession(ctx context.Context, store revoke.Store, token revoke.Tok
 }
 
 // LogoutEverywhere returns a handler of POST that ends every session of the user. It demands a token that [Guard.Require] would
-// accept: with a stolen one that is dead a thief could lock its owner out for ever. Answers are those of Logout.
+// accept: with a stolen one that is dead a thief could lock its owner out for ever. Answers are those of Logout; a token without
+// sub (see revoke.WithOptionalSubject) is 401.
 func (g *Guard[C]) LogoutEverywhere(store revoke.Store, opts ...LogoutOption) (http.Handler, error) {
 	return g.logout("LogoutEverywhere", store, opts, func(r *http.Request, c logoutConfig) error {
 		who, err := g.validate(r)
@@ -119,7 +126,7 @@ func (g *Guard[C]) logout(operation string, store revoke.Store, opts []LogoutOpt
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
-			refuse(w, http.StatusMethodNotAllowed)
+			g.fail(w, r, errNotPost)
 			return
 		}
 		r, cancel := detached(r)

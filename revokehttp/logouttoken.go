@@ -121,7 +121,7 @@ func checkLogoutHeader(header map[string]any) error {
 		return nil
 	}
 	name, _ := typ.(string)
-	if kind := strict.MediaType(name); kind != "jwt" && kind != "logout+jwt" {
+	if kind := strict.MediaType(name); kind != "jwt" && kind != strict.LogoutType {
 		return errors.New("its typ is neither JWT nor logout+jwt")
 	}
 	return nil

@@ -217,3 +217,18 @@ func FuzzLogoutToken(f *testing.F) {
 		}
 	})
 }
+
+// TestLogoutTokenIsNoCredential has a service of the app refuse a logout token, typed or not, which other clients of the provider get
+// as well; and the receiver an access token.
+func TestLogoutTokenIsNoCredential(t *testing.T) {
+	t.Parallel()
+	a, _ := newRelyingAppInMemory(t, false)
+	guard, err := revokehttp.New(a.validator)
+	must(t, err)
+	service := guard.Require(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it is let in") }))
+	for _, header := range []string{logoutHeader, `{"alg":"ES256","typ":"JWT"}`, `{"alg":"ES256"}`} {
+		token := signText(t, "ES256", header, claimsText(nil))
+		wants(t, answer(service, request("GET", "/", "Authorization", "Bearer "+token)), 401, invalidToken)
+	}
+	wantsAnswer(t, "an access token", a.deliver(accessOf(t, "ada", "phone", "1", testStart)), 400)
+}

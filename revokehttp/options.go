@@ -114,8 +114,8 @@ func WithRetryAfter(d time.Duration) CommonOption {
 	}
 }
 
-// WithReport makes report be called with the reason of each refusal, for logs and metrics. What a caller sent, a token or a
-// secret, is not in it. Default: none.
+// WithReport makes report be called with the reason of each refusal, for logs and metrics, before it is answered. What a caller
+// sent, a token or a secret, is not in it, but is in the request. It is called from several goroutines. Default: none.
 func WithReport(report func(r *http.Request, err error)) CommonOption {
 	return func(c *common) error {
 		if report == nil {

@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	requestTimeout = 10 * time.Second
-	maxBody        = 4 << 10 // of a request, in bytes: a name or two passwords
-	minPassword    = 8       // bytes
+	requestTimeout = 15 * time.Second // longer than the 10 s of a logout, whose own answer says when to ask again
+	maxBody        = 4 << 10          // of a request, in bytes: a name or two passwords
+	minPassword    = 8                // bytes
 )
 
 // refusal is an error that the caller is told.

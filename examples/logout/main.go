@@ -93,7 +93,7 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      20 * time.Second, // from the end of the header on, so that it covers the body and requestTimeout
+		WriteTimeout:      25 * time.Second, // from the end of the header on, so that it covers the body and requestTimeout
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10, // a token has 8 KiB at most
 	}

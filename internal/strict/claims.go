@@ -52,8 +52,8 @@ type Claims struct {
 
 	Epochs []byte // of an EpochToken: the claim as it is written; nil where it is missing
 
+	IsLogout bool     // events names a logout, and so this is a logout token, whatever kind was expected
 	Audience []string // of a LogoutToken, and likewise the following
-	IsLogout bool     // events names a logout
 	HasNonce bool
 }
 
@@ -71,11 +71,17 @@ func ReadClaims(data []byte, kind Kind) (Claims, error) {
 	names := kind.names()
 	seen := 0 // one bit a name
 	err := s.object(func(rawName, value []byte) error {
-		index, err := claimIndex(rawName, names)
-		if err != nil || index < 0 {
+		index, name, err := claimIndex(rawName, names)
+		if err != nil {
 			return err
 		}
-		name := names[index]
+		if index < 0 {
+			// In an access token events is the app's own, of any type, unless it says that this is none.
+			if name == "events" && !c.IsLogout {
+				c.IsLogout, err = namesLogout(value)
+			}
+			return err
+		}
 		if seen&(1<<index) != 0 {
 			return fmt.Errorf("claim %q occurs more than once", name)
 		}
@@ -88,28 +94,28 @@ func ReadClaims(data []byte, kind Kind) (Claims, error) {
 	return c, err
 }
 
-// claimIndex says which of names a member's name is, -1 for none. A name that only resembles one is an error, because
-// another reader of the same token would take it for that.
-func claimIndex(quoted []byte, names []string) (int, error) {
+// claimIndex says what a member's name is, and which of names, -1 for none. A name that only resembles one is an error,
+// because another reader of the same token would take it for that.
+func claimIndex(quoted []byte, names []string) (int, string, error) {
 	raw := quoted[1 : len(quoted)-1]
 	for i, claim := range names {
 		if string(raw) == claim {
-			return i, nil
+			return i, claim, nil
 		}
 	}
 	name, err := unquote(quoted)
 	if err != nil {
-		return -1, fmt.Errorf("the name of a claim: %w", err)
+		return -1, "", fmt.Errorf("the name of a claim: %w", err)
 	}
 	plain := isPlain(name) // letters that fold to others may be of another length
 	for _, claim := range names {
 		switch {
 		case plain && len(name) != len(claim):
 		case strings.EqualFold(name, claim):
-			return -1, fmt.Errorf("a claim is spelled unlike %q", claim)
+			return -1, "", fmt.Errorf("a claim is spelled unlike %q", claim)
 		}
 	}
-	return -1, nil
+	return -1, name, nil
 }
 
 func (c *Claims) set(name string, value []byte, kind Kind) (err error) {
@@ -234,6 +240,18 @@ func readEvents(value []byte) (bool, error) {
 			return fmt.Errorf(`the logout in "events" is no object: %w`, jwt.ErrInvalidType)
 		}
 		found = true
+		return nil
+	})
+	return found, err
+}
+
+// namesLogout reports whether a claim events, which may be anything, is one that a lenient reader takes for a logout's.
+func namesLogout(value []byte) (found bool, err error) {
+	if value[0] != '{' {
+		return false, nil
+	}
+	err = Members(value, func(name string, _ []byte) error {
+		found = found || strings.EqualFold(name, logoutEvent)
 		return nil
 	})
 	return found, err

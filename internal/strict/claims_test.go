@@ -124,6 +124,23 @@ func TestLogoutClaims(t *testing.T) {
 			t.Errorf("%s: %+v", text, got)
 		}
 	}
+	for text, want := range map[string]bool{
+		`{"events":{` + event + `}}`:                       true,
+		`{"events":{"a":1,` + event[:len(event)-2] + `1}}`: true,
+		`{"events":{"HTTP` + event[5:] + `}}`:              true,
+		`{"\u0065vents":{` + event + `}}`:                  true,
+		`{"events":{` + event + `},"events":{}}`:           true,
+		`{"events":{},"events":{` + event + `}}`:           true,
+		`{"Events":{` + event + `}}`:                       false,
+		`{"events":[` + event[:len(event)-3] + `]}`:        false,
+		`{"events":null}`:                                  false,
+	} {
+		for _, kind := range []Kind{AccessToken, EpochToken} {
+			if got, err := ReadClaims([]byte(text), kind); err != nil || got.IsLogout != want {
+				t.Errorf("%s in an access token: %v, %v, want %v", text, got.IsLogout, err, want)
+			}
+		}
+	}
 	if got, err := ReadClaims([]byte(`{"events":1,"nonce":2,"Events":3,"aud":["a"]}`), AccessToken); err != nil || got.Audience != nil || got.HasNonce {
 		t.Errorf("an access token's claims of these names: %+v, %v", got, err)
 	}

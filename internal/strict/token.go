@@ -86,6 +86,16 @@ func MediaType(typ string) string {
 	return strings.TrimPrefix(strings.ToLower(typ), "application/")
 }
 
+// LogoutType is the typ of logout tokens (OpenID Connect Back-Channel Logout 1.0 §2.4).
+const LogoutType = "logout+jwt"
+
+// IsOtherKind reports whether a typ, brought to its form by MediaType, says that a token is of a kind of its own, and so no access
+// token: those are typed as "at+jwt" (RFC 9068 §2.1), as "JWT", or in some way of the issuer's. A kind that must not be
+// taken for another is given such a name (RFC 8725 §3.11), as logout tokens and security events are.
+func IsOtherKind(mediaType string) bool {
+	return strings.HasSuffix(mediaType, "+jwt") && mediaType != "at+jwt"
+}
+
 // IsOutage reports whether an error says nothing about the token, because whoever was asked did not answer.
 func IsOutage(err error) bool {
 	var network net.Error
