@@ -168,9 +168,8 @@ func FromCookie(ctx context.Context) bool {
 
 // Refuse writes the answer to a request that err refused: 400, 401, 403 or 503, with WWW-Authenticate where RFC 6750 §3
 // wants it, and 405 where a logout is no POST. An error that is none of those of [WithErrorHandler], such as one of the app's own
-// database, is 503, with Retry-After. What the body
-// says depends on the status alone. It touches no cookie: whether the token is dead is not known with 503, and with 401 a newer
-// one may be on its way. It does not call the function of [WithReport].
+// database, is 503, with Retry-After. What the body says depends on the status alone. It touches no cookie: whether the token is
+// dead is not known with 503, and with 401 a newer one may be on its way. It does not call the function of [WithReport].
 func (g *Guard[C]) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
 	switch {
 	case errors.Is(err, ErrNoToken):
