@@ -220,8 +220,8 @@ func (v *Validator[C]) identity(read strict.Claims, now time.Time) (Token, error
 		return token, nil
 	}
 	token.Epochs = &Epochs{} // a token without the claim is older than every revocation
-	if read.Epochs != nil {
-		if err := token.Epochs.UnmarshalJSON(read.Epochs); err != nil {
+	if read.Epochs != "" {
+		if err := token.Epochs.UnmarshalJSON([]byte(read.Epochs)); err != nil {
 			return Token{}, err
 		}
 	}

@@ -46,12 +46,12 @@ var subjectFormats = map[string][]string{
 
 // readSubject reads the body of a request: an object with sub_id, and other members, which are ignored.
 func readSubject(body []byte) (SubjectID, error) {
-	var subject []byte
-	err := strict.Members(body, func(name string, value []byte) error {
+	var subject string
+	err := strict.Members(string(body), func(name, value string) error {
 		switch {
 		case name != "sub_id":
 			return nil
-		case subject != nil:
+		case subject != "":
 			return errors.New("sub_id occurs more than once")
 		case value[0] != '{':
 			return errors.New("sub_id is no object")
@@ -59,14 +59,14 @@ func readSubject(body []byte) (SubjectID, error) {
 		subject = value
 		return nil
 	})
-	if err == nil && subject == nil {
+	if err == nil && subject == "" {
 		err = errors.New("sub_id is missing")
 	}
 	if err != nil {
 		return SubjectID{}, err
 	}
 	members := map[string]string{}
-	err = strict.Members(subject, func(name string, value []byte) error {
+	err = strict.Members(subject, func(name, value string) error {
 		if !slices.Contains([]string{"format", "iss", "sub", "id", "email"}, name) {
 			return errors.New("sub_id has a member that is not known")
 		}

@@ -50,7 +50,7 @@ type Claims struct {
 	Issuer, Subject, ID, Session   string
 	IssuedAt, ExpiresAt, NotBefore int64 // in seconds since 1970
 
-	Epochs []byte // of an EpochToken: the claim as it is written; nil where it is missing
+	Epochs string // of an EpochToken: the claim as it is written; empty where it is missing
 
 	IsLogout bool     // events names a logout, and so this is a logout token, whatever kind was expected
 	Audience []string // of a LogoutToken, and likewise the following
@@ -62,15 +62,15 @@ const NoDate = -1
 
 // ReadClaims reads a JSON object strictly: well-formed, UTF-8, not nested deeply, and of the claims above each once, in
 // its exact spelling and of its type.
-func ReadClaims(data []byte, kind Kind) (Claims, error) {
+func ReadClaims(data string, kind Kind) (Claims, error) {
 	c := Claims{IssuedAt: NoDate, ExpiresAt: NoDate, NotBefore: NoDate}
 	s := scanner{data: data}
-	if !utf8.Valid(data) {
+	if !utf8.ValidString(data) {
 		return c, errUTF8
 	}
 	names := kind.names()
 	seen := 0 // one bit a name
-	err := s.object(func(rawName, value []byte) error {
+	err := s.object(func(rawName, value string) error {
 		index, name, err := claimIndex(rawName, names)
 		if err != nil {
 			return err
@@ -96,10 +96,10 @@ func ReadClaims(data []byte, kind Kind) (Claims, error) {
 
 // claimIndex says what a member's name is, and which of names, -1 for none. A name that only resembles one is an error,
 // because another reader of the same token would take it for that.
-func claimIndex(quoted []byte, names []string) (int, string, error) {
+func claimIndex(quoted string, names []string) (int, string, error) {
 	raw := quoted[1 : len(quoted)-1]
 	for i, claim := range names {
-		if string(raw) == claim {
+		if raw == claim {
 			return i, claim, nil
 		}
 	}
@@ -118,7 +118,7 @@ func claimIndex(quoted []byte, names []string) (int, string, error) {
 	return -1, name, nil
 }
 
-func (c *Claims) set(name string, value []byte, kind Kind) (err error) {
+func (c *Claims) set(name, value string, kind Kind) (err error) {
 	switch name {
 	case "iss":
 		c.Issuer, err = ReadID(name, value)
@@ -151,7 +151,7 @@ func (c *Claims) set(name string, value []byte, kind Kind) (err error) {
 }
 
 // ReadID reads an identifier: a string that CheckID accepts.
-func ReadID(name string, value []byte) (string, error) {
+func ReadID(name, value string) (string, error) {
 	if value[0] != '"' {
 		return "", fmt.Errorf("%q is no string: %w", name, jwt.ErrInvalidType)
 	}
@@ -166,16 +166,16 @@ func ReadID(name string, value []byte) (string, error) {
 }
 
 // readDate reads a NumericDate (RFC 7519 §2) of the years 1970 to 9999, in whole seconds.
-func readDate(name string, value []byte, round func(float64) float64) (int64, error) {
+func readDate(name, value string, round func(float64) float64) (int64, error) {
 	if value[0] != '-' && (value[0] < '0' || value[0] > '9') {
 		return 0, fmt.Errorf("%q is no number: %w", name, jwt.ErrInvalidType)
 	}
 	if len(value) <= 10 { // whole seconds, as nearly all are
-		if whole, err := strconv.ParseUint(string(value), 10, 64); err == nil {
+		if whole, err := strconv.ParseUint(value, 10, 64); err == nil {
 			return int64(whole), nil
 		}
 	}
-	seconds, err := strconv.ParseFloat(string(value), 64)
+	seconds, err := strconv.ParseFloat(value, 64)
 	if err != nil || seconds < 0 || round(seconds) > MaxTime {
 		return 0, fmt.Errorf("%q is no time between 1970 and 9999, in seconds: %w", name, jwt.ErrInvalidType)
 	}
@@ -183,7 +183,7 @@ func readDate(name string, value []byte, round func(float64) float64) (int64, er
 }
 
 // eachAudience sees to it that the audience is a string or some strings (RFC 7519 §4.1.3), and passes them on.
-func eachAudience(value []byte, use func(string)) error {
+func eachAudience(value string, use func(string)) error {
 	if value[0] == '"' {
 		audience, err := ReadID("aud", value)
 		if err == nil {
@@ -223,12 +223,12 @@ const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
 
 // readEvents reports whether events is an object with the logout event, and that an object. Other events may stand beside
 // it, as Keycloak's revoke_offline_access does.
-func readEvents(value []byte) (bool, error) {
+func readEvents(value string) (bool, error) {
 	if value[0] != '{' {
 		return false, fmt.Errorf(`"events" is no object: %w`, jwt.ErrInvalidType)
 	}
 	found := false
-	err := Members(value, func(name string, event []byte) error {
+	err := Members(value, func(name, event string) error {
 		switch {
 		case name != logoutEvent && strings.EqualFold(name, logoutEvent):
 			return errors.New(`"events" spells the logout otherwise`)
@@ -246,11 +246,11 @@ func readEvents(value []byte) (bool, error) {
 }
 
 // namesLogout reports whether a claim events, which may be anything, is one that a lenient reader takes for a logout's.
-func namesLogout(value []byte) (found bool, err error) {
+func namesLogout(value string) (found bool, err error) {
 	if value[0] != '{' {
 		return false, nil
 	}
-	err = Members(value, func(name string, _ []byte) error {
+	err = Members(value, func(name, _ string) error {
 		found = found || strings.EqualFold(name, logoutEvent)
 		return nil
 	})

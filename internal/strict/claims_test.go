@@ -1,7 +1,6 @@
 package strict
 
 import (
-	"bytes"
 	"encoding/json"
 	"math"
 	"reflect"
@@ -11,32 +10,28 @@ import (
 
 // FuzzClaims compares the scanner with encoding/json: what it accepts is JSON, and means the same.
 func FuzzClaims(f *testing.F) {
-	f.Add([]byte(`{"iss":"i","sub":"s","jti":"\u0041\ud83d\ude00","sid":"x","iat":1,"exp":2.5,"nbf":0,"aud":["a","b"],"epochs":[1,2]}`), true)
-	f.Add([]byte(` { "a" : [ { } , [ ] , -0.5e+10 , true , false , null , "\"\\\/\b\f\n\r\t" ] } `), false)
-	f.Add([]byte(`{"JTI":"x"}`), false)
-	f.Add([]byte(`{"jti":"x","jti":"y"}`), false)
-	f.Add([]byte("{\"jti\":\"\xff\"}"), false)
-	f.Add([]byte(`{"exp":1e300}`), false)
-	f.Add([]byte(`{"aud":[]}`), false)
-	f.Add([]byte(`{"x":"\u12"}`), false)
-	f.Fuzz(func(t *testing.T, data []byte, withEpochs bool) {
-		before := bytes.Clone(data)
+	f.Add(`{"iss":"i","sub":"s","jti":"\u0041\ud83d\ude00","sid":"x","iat":1,"exp":2.5,"nbf":0,"aud":["a","b"],"epochs":[1,2]}`, true)
+	f.Add(` { "a" : [ { } , [ ] , -0.5e+10 , true , false , null , "\"\\\/\b\f\n\r\t" ] } `, false)
+	f.Add(`{"JTI":"x"}`, false)
+	f.Add(`{"jti":"x","jti":"y"}`, false)
+	f.Add("{\"jti\":\"\xff\"}", false)
+	f.Add(`{"exp":1e300}`, false)
+	f.Add(`{"aud":[]}`, false)
+	f.Add(`{"x":"\u12"}`, false)
+	f.Fuzz(func(t *testing.T, data string, withEpochs bool) {
 		kind := AccessToken
 		if withEpochs {
 			kind = EpochToken
 		}
 		p, err := ReadClaims(data, kind)
-		if !bytes.Equal(before, data) {
-			t.Fatal("the input was changed")
-		}
 		if err != nil {
 			return
 		}
-		if !json.Valid(data) {
+		if !json.Valid([]byte(data)) {
 			t.Fatalf("accepted, but no JSON: %q", data)
 		}
 		var read map[string]any
-		if err := json.Unmarshal(data, &read); err != nil {
+		if err := json.Unmarshal([]byte(data), &read); err != nil {
 			t.Fatalf("accepted, but encoding/json says %v", err)
 		}
 		for name, got := range map[string]string{"iss": p.Issuer, "sub": p.Subject, "jti": p.ID, "sid": p.Session} {
@@ -56,7 +51,7 @@ func FuzzClaims(f *testing.F) {
 				t.Errorf("%s is %d, encoding/json reads %v", name, got, want)
 			}
 		}
-		if _, present := read[EpochClaim]; withEpochs && present != (p.Epochs != nil) {
+		if _, present := read[EpochClaim]; withEpochs && present != (p.Epochs != "") {
 			t.Errorf("epochs are %s, encoding/json reads %v", p.Epochs, read[EpochClaim])
 		}
 	})
@@ -71,9 +66,9 @@ func TestScannerAgreesOnWhatIsJSON(t *testing.T) {
 		"\"\n\"", "\"\t\"", "\"\x7f\"", `'a'`, `[]`, `[1]`, `[1,]`, `[,1]`, `[1 2]`, `[`, `]`, `[[]`, `{}`, `{"a"}`, `{"a":}`, `{"a":1,}`, `{a:1}`,
 		`{"a":1 "b":2}`, `{"a":1,"a":2}`, `{"a":{"b":[{}]}}`, `{]`, `[}`, ``, ` `, `/**/1`, `1//`, "\u00a01", "\ufeff1", `[1]]`, `{}}`, `1 1`,
 	} {
-		text := []byte(`{"x":` + value + `}`)
+		text := `{"x":` + value + `}`
 		_, err := ReadClaims(text, AccessToken)
-		if valid := json.Valid(text); valid != (err == nil) {
+		if valid := json.Valid([]byte(text)); valid != (err == nil) {
 			t.Errorf("%s: %v, but encoding/json says %v", text, err, valid)
 		}
 	}
@@ -109,7 +104,7 @@ func TestLogoutClaims(t *testing.T) {
 		`{"aud":["a","b"],"events":{` + event + `},"nonce":"n"}`: {Audience: []string{"a", "b"}, IsLogout: true, HasNonce: true},
 		`{"events":{"\u0068ttp:` + event[6:] + `}}`:              {IsLogout: true},
 	} {
-		got, err := ReadClaims([]byte(text), LogoutToken)
+		got, err := ReadClaims(text, LogoutToken)
 		want.IssuedAt, want.ExpiresAt, want.NotBefore = NoDate, NoDate, NoDate
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v", text, got, err)
@@ -120,7 +115,7 @@ func TestLogoutClaims(t *testing.T) {
 		`{"events":{` + event[:len(event)-2] + `true}}`, `{"events":{` + event[:len(event)-2] + `null}}`, `{"events":{` + event[:len(event)-2] + `[]}}`,
 		`{"events":{"HTTP` + event[5:] + `}}`, `{"Events":{` + event + `}}`, `{"NONCE":"n"}`, `{"nonce":1,"nonce":2}`, `{"events":{},"events":{}}`,
 	} {
-		if got, err := ReadClaims([]byte(text), LogoutToken); err == nil {
+		if got, err := ReadClaims(text, LogoutToken); err == nil {
 			t.Errorf("%s: %+v", text, got)
 		}
 	}
@@ -136,12 +131,12 @@ func TestLogoutClaims(t *testing.T) {
 		`{"events":null}`:                                  false,
 	} {
 		for _, kind := range []Kind{AccessToken, EpochToken} {
-			if got, err := ReadClaims([]byte(text), kind); err != nil || got.IsLogout != want {
+			if got, err := ReadClaims(text, kind); err != nil || got.IsLogout != want {
 				t.Errorf("%s in an access token: %v, %v, want %v", text, got.IsLogout, err, want)
 			}
 		}
 	}
-	if got, err := ReadClaims([]byte(`{"events":1,"nonce":2,"Events":3,"aud":["a"]}`), AccessToken); err != nil || got.Audience != nil || got.HasNonce {
+	if got, err := ReadClaims(`{"events":1,"nonce":2,"Events":3,"aud":["a"]}`, AccessToken); err != nil || got.Audience != nil || got.HasNonce {
 		t.Errorf("an access token's claims of these names: %+v, %v", got, err)
 	}
 }

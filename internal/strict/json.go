@@ -14,7 +14,7 @@ const maxDepth = 64
 
 // scanner walks over JSON text (RFC 8259) without recursion and without allocation.
 type scanner struct {
-	data []byte
+	data string
 	pos  int
 }
 
@@ -49,7 +49,7 @@ func (s *scanner) accept(c byte) bool {
 }
 
 // object reads the whole text as one object and calls member with each name and value, both as they are written.
-func (s *scanner) object(member func(name, value []byte) error) error {
+func (s *scanner) object(member func(name, value string) error) error {
 	s.space()
 	if !s.accept('{') {
 		return errors.New("the JSON text is no object")
@@ -80,22 +80,22 @@ func (s *scanner) object(member func(name, value []byte) error) error {
 }
 
 // name reads the name of a member and its colon.
-func (s *scanner) name() ([]byte, error) {
+func (s *scanner) name() (string, error) {
 	s.space()
 	start := s.pos
 	if err := s.string(); err != nil {
-		return nil, err
+		return "", err
 	}
 	name := s.data[start:s.pos]
 	s.space()
 	if !s.accept(':') {
-		return nil, errJSON
+		return "", errJSON
 	}
 	return name, nil
 }
 
 // value reads one value of any kind and returns its text.
-func (s *scanner) value() ([]byte, error) {
+func (s *scanner) value() (string, error) {
 	s.space()
 	start, depth := s.pos, 0
 	var objects uint64 // one bit a level: whether it is an object
@@ -105,7 +105,7 @@ func (s *scanner) value() ([]byte, error) {
 		switch c := s.peek(); c {
 		case '{', '[':
 			if depth == maxDepth {
-				return nil, fmt.Errorf("the JSON text is nested more than %d levels deep", maxDepth)
+				return "", fmt.Errorf("the JSON text is nested more than %d levels deep", maxDepth)
 			}
 			s.pos++
 			depth++
@@ -116,11 +116,11 @@ func (s *scanner) value() ([]byte, error) {
 			opened = true
 		case '"':
 			if err := s.string(); err != nil {
-				return nil, err
+				return "", err
 			}
 		default:
 			if !s.literal() {
-				return nil, errJSON
+				return "", errJSON
 			}
 		}
 		// A value has ended, or a level has begun. Leave the levels that end here.
@@ -140,11 +140,11 @@ func (s *scanner) value() ([]byte, error) {
 				continue
 			}
 			if !opened && !s.accept(',') {
-				return nil, errJSON
+				return "", errJSON
 			}
 			if objects&1 == 1 {
 				if _, err := s.name(); err != nil {
-					return nil, err
+					return "", err
 				}
 			}
 			break
@@ -183,7 +183,7 @@ func (s *scanner) escape() bool {
 	if c != 'u' {
 		return c != 0 && strings.IndexByte(escapes, c) >= 0
 	}
-	rest := string(s.data[min(s.pos, len(s.data)):min(s.pos+4, len(s.data))])
+	rest := s.data[min(s.pos, len(s.data)):min(s.pos+4, len(s.data))]
 	s.pos += len(rest)
 	_, ok := hexRune(&rest)
 	return ok
@@ -195,7 +195,7 @@ const escapes = `"\/bfnrt`
 // literal skips a number, true, false or null.
 func (s *scanner) literal() bool {
 	for _, word := range [...]string{"true", "false", "null"} {
-		if strings.HasPrefix(string(s.data[s.pos:min(len(s.data), s.pos+len(word))]), word) {
+		if strings.HasPrefix(s.data[s.pos:], word) {
 			s.pos += len(word)
 			return true
 		}
@@ -226,8 +226,8 @@ func (s *scanner) digits() bool {
 }
 
 // unquote returns what a JSON string stands for. Unlike encoding/json it refuses half a surrogate pair, which has no UTF-8.
-func unquote(quoted []byte) (string, error) {
-	raw := string(quoted[1 : len(quoted)-1])
+func unquote(quoted string) (string, error) {
+	raw := quoted[1 : len(quoted)-1]
 	at := strings.IndexByte(raw, '\\')
 	if at < 0 {
 		return raw, nil
@@ -280,12 +280,12 @@ func hexRune(s *string) (rune, bool) {
 
 // Members reads the whole text as one object and calls member with each name, as it is meant, and the value as it is
 // written. Names may repeat.
-func Members(data []byte, member func(name string, value []byte) error) error {
-	if !utf8.Valid(data) {
+func Members(data string, member func(name, value string) error) error {
+	if !utf8.ValidString(data) {
 		return errUTF8
 	}
 	s := scanner{data: data}
-	return s.object(func(quoted, value []byte) error {
+	return s.object(func(quoted, value string) error {
 		name, err := unquote(quoted)
 		if err != nil {
 			return fmt.Errorf("the name of a member: %w", err)
