@@ -212,6 +212,9 @@ func (f *exactFeed) load(ctx context.Context, apply func(row)) (time.Time, error
 		if _, err := f.conn.Exec(ctx, "SELECT set_config('enable_seqscan', 'off', false)"); err != nil {
 			return time.Time{}, err
 		}
+		if _, err := f.conn.Prepare(ctx, f.sql.pollExact, f.sql.pollExact); err != nil { // a third of a poll's time
+			return time.Time{}, err
+		}
 	}
 	return at, f.remember(snapshot)
 }

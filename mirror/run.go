@@ -16,7 +16,7 @@ import (
 const (
 	minBackoff      = 20 * time.Millisecond // after an error, doubled with each further one
 	maxBackoff      = time.Second
-	announceEvery   = 10 * time.Millisecond // at most so often others are told
+	announceEvery   = 15 * time.Millisecond // at most so often others are told
 	announceTimeout = time.Second
 	stallTimeout    = 10 * time.Second // without a row, after which a load is given up
 )
