@@ -227,20 +227,12 @@ func TestRedeemAndRevokeAreOne(t *testing.T) {
 	}
 }
 
-// slow is a store that never answers.
-type slow struct{ revoke.Store }
-
-func (slow) InTx(ctx context.Context, _ func(revoke.Revoker) error) error {
-	<-ctx.Done()
-	return fmt.Errorf("%w: %w", revoke.ErrUnavailable, context.Cause(ctx))
-}
-
 // TestReceiverGivesUp has a store that does not answer: the sender is told so after ten seconds.
 func TestReceiverGivesUp(t *testing.T) {
 	t.Parallel()
 	providerKey()
 	synctest.Test(t, func(t *testing.T) {
-		a := newRelyingApp(t, slow{revoketest.NewMemory()}, false)
+		a := newRelyingApp(t, slowStore{revoketest.NewMemory()}, false)
 		began := time.Now()
 		wantsAnswer(t, "slow", a.deliver(logoutOf(t, nil)), http.StatusServiceUnavailable)
 		if waited := time.Since(began); waited != 10*time.Second {

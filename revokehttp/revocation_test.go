@@ -288,6 +288,10 @@ func (s slowStore) RevokeToken(ctx context.Context, _ revoke.Token, _ ...revoke.
 	return s.wait(ctx)
 }
 
+func (s slowStore) RevokeUser(ctx context.Context, _ revoke.User, _ ...revoke.RevokeOption) (revoke.Epochs, error) {
+	return revoke.Epochs{}, s.wait(ctx)
+}
+
 func (s slowStore) InTx(ctx context.Context, _ func(revoke.Revoker) error) error { return s.wait(ctx) }
 
 func (slowStore) wait(ctx context.Context) error {
