@@ -133,7 +133,7 @@ func TestCheckPlan(t *testing.T) {
 				crowd()
 			}
 			mustExec(t, admin, `INSERT INTO revoke.revoked_tokens (key, expires_at, revoked_at, issuer, jti)
-				SELECT gen_random_uuid(), now() + interval '1 hour', now(), 'i', i::text FROM generate_series(1, 100000) AS i`)
+				SELECT gen_random_uuid(), now() + interval '1 hour', now(), 'i', i::text FROM generate_series(1, 1000000) AS i`)
 			mustExec(t, admin, `INSERT INTO revoke.sessions (key, expires_at, revoked_at, issuer, sid)
 				SELECT gen_random_uuid(), now() + interval '1 hour', now(), 'i', i::text FROM generate_series(1, 100000) AS i`)
 			mustExec(t, admin, `INSERT INTO revoke.user_epochs (key, not_before, expires_at, revoked_at, issuer)

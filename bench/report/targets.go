@@ -53,7 +53,7 @@ func (r *results) targets() []target {
 	if _, ok := r.figures["Check/entries=10000000"]; ok { // not in a short run
 		list = append(list, atMost("mirror: memory at 10 M entries", "%.0f MB", 400, 10*r.get("Check/entries=10000000", "B/entry")))
 	}
-	plan := target{"the plan of a check, from empty to 100,000 rows without ANALYZE", "index scans", "TestCheckPlan fails", false}
+	plan := target{"the plan of a check, from empty to a million rows without ANALYZE", "index scans", "TestCheckPlan fails", false}
 	if r.passed["TestCheckPlan"] {
 		plan.measured, plan.met = "TestCheckPlan passes", true
 	}
