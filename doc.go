@@ -8,15 +8,18 @@
 //
 // A token is known by its issuer and jti, a session by issuer and sid, a user by issuer and sub. Each of them can be revoked,
 // and so can an issuer. A token or a session is a row that says "revoked"; a user or an issuer is a row with an instant, the
-// epoch, before which tokens are dead. [Postgres] writes these rows and answers a [Checker.Check] from all of them in one
-// round trip. [Validator] verifies the signature, reads identity and times strictly from the verified bytes, and then asks.
+// epoch, before which tokens are dead; elsewhere it is called "not before" or "valid since". [Postgres] writes these rows and
+// answers a [Checker.Check] from all of them in one round trip. [Validator] verifies the signature, reads identity and times
+// strictly from the verified bytes, and then asks.
 //
 // # The guarantee
 //
-// Once a revocation has committed, no validator accepts the token. State only ever moves towards "revoked"; there is no way
-// back but a new token. A check that cannot be answered is [ErrUnavailable], and the token is refused: there is no switch to
-// fail open. A check is never answered by a standby in recovery, which may not know yet; a logical replica, and a former
-// primary that was not shut down, cannot be told from a primary.
+// Once a revocation has committed, no validator accepts the token: at once where it asks Postgres, and where it asks a mirror
+// (package mirror, which answers from memory) within the bound of that, one second by default. A request that was let in before
+// is not ended. State only ever moves towards "revoked"; there is no way back but a new token. A check that cannot be answered
+// is [ErrUnavailable], and the token is refused: there is no switch to fail open. A check is never answered by a standby in
+// recovery, which may not know yet; a logical replica, and a former primary that was not shut down, cannot be told from a
+// primary.
 //
 // A revocation that returned nil survives a crash of the server, because a weak synchronous_commit is raised for its
 // transaction. In a transaction of the caller's it is true when that commits. What an asynchronous failover loses of the
@@ -36,9 +39,10 @@
 //
 // # Clocks
 //
-// The database's clock decides about revocations and retention, the validator's about exp, nbf and iat. They may differ by
-// nearly an hour before a swept row could matter: rows are kept for [RetentionMargin] past the expiry of their token, of which
-// a validator's leeway can use up [MaxLeeway]. Epochs never go back, also where the database's clock does.
+// The database's clock decides about revocations and retention, the validator's about exp, nbf and iat. Rows are kept for
+// [RetentionMargin] past the expiry of their token, and no check accepts a token that by the database's clock expired longer
+// than [MaxLeeway] ago. So a swept row could matter only where that clock goes back by nearly an hour. Epochs never go back,
+// also where the database's clock does.
 //
 // How long a row is kept depends on constants and not on options, because the program that revokes and the one that
 // validates are configured apart: see [MaxTokenLifetime].
@@ -47,7 +51,8 @@
 //
 // Errors match [ErrRevoked], [ErrInvalidToken] or [ErrUnavailable], and exactly one of them where they come from a check. A
 // write that fails with ErrUnavailable may have happened; every write can be repeated. [Revoker.Redeem] is the exception
-// that needs thought: a repeat of a call whose answer was lost finds the token spent.
+// that needs thought: a repeat of a call whose answer was lost finds the token spent. A check has a timeout of its own, see
+// [WithCheckTimeout]; a write has none but its ctx.
 //
 // # Testing
 //

@@ -2,6 +2,8 @@ module github.com/pgrevoke/revoke
 
 go 1.26.0
 
+// Programs that import the root package link golang-jwt and pgx; package migrations adds goose. The others are for tests and
+// examples, which find or start a Postgres.
 require (
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/jackc/pgx/v5 v5.12.0

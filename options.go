@@ -78,7 +78,8 @@ func WithSchema(name string) PostgresOption {
 }
 
 // WithCheckTimeout sets how long a Check, a Lookup, an Epochs or one query of IssueTime may take before it is
-// ErrUnavailable. A caller's ctx may end it earlier. Default: [DefaultCheckTimeout].
+// ErrUnavailable, the wait for a connection of the pool included. A caller's ctx may end it earlier. It is not for writes, nor
+// for what runs in a transaction of the caller's: there only ctx counts. Default: [DefaultCheckTimeout].
 func WithCheckTimeout(d time.Duration) PostgresOption {
 	return func(c *postgresConfig) error {
 		if d <= 0 {
@@ -212,11 +213,11 @@ func WithMaxTokenSize(bytes int) ValidatorOption {
 // WithTokenType demands this typ in the header, such as "at+jwt" (RFC 9068 §2.1), so that a token of another kind is not taken
 // for an access token. Case and an "application/" before it do not count (RFC 7515 §4.1.9).
 //
-// Default: any typ and none, but none that ends in "+jwt" and is not "at+jwt", by which a refresh token, a logout token or a security
-// event says that it is something else (RFC 8725 §3.11). A logout token is refused also without a typ, by its claim events (OpenID
-// Connect Back-Channel Logout 1.0 §2.4), unless it is asked for with "logout+jwt". ID tokens, and an issuer's refresh tokens
-// where these are JWTs without such a typ, look like access tokens: keep them out by their audience (see WithParserOptions and
-// jwt.WithAudience) or by a Validate method of the claims.
+// Default: any typ or none, except one that ends in "+jwt" and is not "at+jwt", by which a refresh token, a logout token or a
+// security event says that it is something else (RFC 8725 §3.11). A logout token is refused also without a typ, by its claim
+// events (OpenID Connect Back-Channel Logout 1.0 §2.4), unless it is asked for with "logout+jwt". ID tokens, and an issuer's
+// refresh tokens where these are JWTs without such a typ, look like access tokens: keep them out by their audience (see
+// WithParserOptions and jwt.WithAudience) or by a Validate method of the claims.
 func WithTokenType(typ string) ValidatorOption {
 	return func(c *validatorConfig) error {
 		c.tokenType = strict.MediaType(typ)
@@ -277,7 +278,7 @@ func WithClock(now func() time.Time) ValidatorOption {
 }
 
 // WithParserOptions passes options on to golang-jwt, such as jwt.WithAudience. They can tighten what is accepted; what
-// would loosen it has no effect, because ours are applied after them.
+// would loosen it has no effect, because ours are applied after them. Default: none, so that aud is not compared.
 func WithParserOptions(opts ...jwt.ParserOption) ValidatorOption {
 	return func(c *validatorConfig) error {
 		for _, opt := range opts {

@@ -16,8 +16,8 @@ import (
 // Postgres is the [Store] in the app's own database. It may be used from several goroutines.
 //
 // A check is one round trip, which checks of the same moment share: see [WithCheckQueries]. A write of its own is one
-// transaction and one round trip, and is durable when it returns nil, also where the role's synchronous_commit is off. To
-// write in a transaction of yours, see [Postgres.WithTx].
+// transaction and one round trip, and is durable when it returns nil, also where the role's synchronous_commit is off. It has no
+// timeout but its ctx. To write in a transaction of yours, see [Postgres.WithTx].
 type Postgres struct {
 	writer
 	pool    *pgxpool.Pool
@@ -67,14 +67,19 @@ type Tx struct{ writer }
 
 var _ Revoker = (*Tx)(nil)
 
-// WithTx returns a Revoker for a pgx transaction, so that a new password and the end of the old sessions are one:
+// WithTx returns a Revoker for a pgx transaction, so that a new password and the end of the old sessions are one. What it
+// writes takes effect when tx commits; a mirror finds it within its bound, or sooner by its methods Sync and Wake.
 //
-//	tx.Exec(ctx, "UPDATE accounts SET password_hash = …")
-//	epochs, err := store.WithTx(tx).RevokeUser(ctx, user)
-//	tx.Commit(ctx)
+//	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+//		if _, err := tx.Exec(ctx, "UPDATE accounts SET password_hash = …"); err != nil {
+//			return err
+//		}
+//		_, err := store.WithTx(tx).RevokeUser(ctx, user)
+//		return err
+//	})
 func (p *Postgres) WithTx(tx pgx.Tx) *Tx { return p.within(txRunner{tx: tx}) }
 
-// WithSQLTx returns a Revoker for a transaction of database/sql over pgx's stdlib driver. Writes by way of a *sql.DB or a
+// WithSQLTx is [Postgres.WithTx] for a transaction of database/sql over pgx's stdlib driver. Writes by way of a *sql.DB or a
 // *sql.Conn fail, and do nothing.
 func (p *Postgres) WithSQLTx(tx SQLTx) *Tx { return p.within(sqlRunner{tx: tx}) }
 

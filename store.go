@@ -48,23 +48,24 @@ type Revocation struct {
 type Checker interface {
 	// Check returns nil if the token is accepted: neither it, nor its session, its user or its issuer has been revoked.
 	//
-	// It sees every revocation that was committed before it was called. Otherwise it returns an error that matches
-	// exactly one of ErrRevoked (a *RevokedError), ErrInvalidToken (no issuer; none of ID, SessionID and Subject; no
-	// IssuedAt; no ExpiresAt; either of them before 1970 or after 9999; a name that is too long, is not UTF-8 or holds NUL;
-	// expired for longer than MaxLeeway, or further from now than MaxTokenLifetime), and ErrUnavailable with its cause. It
-	// believes the token: verify the signature first.
-	// It may be used from several goroutines.
+	// It sees every revocation that was committed before it was called; that of a mirror, which answers from memory, those
+	// that were committed before it by more than its bound. Otherwise it returns an error that matches exactly one of
+	// ErrRevoked (a *RevokedError), ErrInvalidToken (no issuer; none of ID, SessionID and Subject; no IssuedAt; no ExpiresAt;
+	// either of them before 1970 or after 9999; a name that is too long, is not UTF-8 or holds NUL; expired for longer than
+	// MaxLeeway, or further from now than MaxTokenLifetime), and ErrUnavailable with its cause. It believes the token: verify
+	// the signature first. It may be used from several goroutines.
 	Check(ctx context.Context, token Token) error
 }
 
 // Revoker writes revocations. Every write is safe to repeat. A write takes effect when it returns nil, or, where it was
-// given a transaction, when that commits: from then on every Check refuses the token. No write is ever undone: to let
-// somebody in again, issue a new token.
+// given a transaction, when that commits: from then on every Check refuses the token, and that of a mirror within its bound.
+// No write is ever undone: to let somebody in again, issue a new token. A write has no timeout but its ctx.
 //
 // Reason and actor are optional (WithReason, WithActor), and the first to be recorded stay. An empty issuer, subject,
 // session or id, one longer than MaxIDLength, and one that is not UTF-8 or holds NUL is an error that names it, and
 // nothing is written. Errors about what was passed match ErrInvalidToken if it was a token, and no sentinel otherwise;
-// errors of the store match ErrUnavailable, also where a repeat will not help. It may be used from several goroutines, unless it belongs to a transaction that may not.
+// errors of the store match ErrUnavailable, also where a repeat will not help. It may be used from several goroutines,
+// unless it belongs to a transaction that may not.
 type Revoker interface {
 	// RevokeToken revokes one token, by Issuer and ID. It is the logout of one device.
 	//
@@ -103,7 +104,7 @@ type Revoker interface {
 	// Redeem spends a single-use token: a refresh token, a password-reset link, a logout token, a DPoP proof. It needs
 	// Issuer, ID and ExpiresAt. Of all calls for one token exactly one returns nil, under any concurrency. The others
 	// get a *RevokedError with the time at which it was spent. A redeemed token is a revoked token, and a revoked
-	// token cannot be redeemed.
+	// token cannot be redeemed. It believes the token: verify the signature first.
 	//
 	// A token that expired longer ago than MaxLeeway never wins, with ErrInvalidToken. On ErrUnavailable it is not known
 	// whether the token was spent.
@@ -122,9 +123,9 @@ type Store interface {
 
 	// IssueTime returns an iat for a token of the user that is alive: in whole seconds, not ahead of the store's clock,
 	// and not before any revocation of the user and of the issuer. Where one was made within this second it waits, for
-	// a second at most; where one lies ahead, by WithIssuerSkew or RevokeUserBefore, for as long as that, MaxIssuerSkew at
-	// most; or until ctx ends. A login asks for it before it
-	// checks the credentials, a password change after its commit.
+	// a second at most; where one lies ahead, by WithIssuerSkew or RevokeUserBefore, for as long as that, MaxIssuerSkew and
+	// a second at most; or until ctx ends. A login asks for it before it checks the credentials, a password change after its
+	// commit.
 	IssueTime(ctx context.Context, user User) (time.Time, error)
 
 	// Lookup returns every revocation that makes the token dead, the narrowest first, with reason and actor. It does not say

@@ -72,8 +72,9 @@ func WithBatchSize(rows int) SweeperOption {
 	}
 }
 
-// WithBatchTimeout sets how long one batch may take in the database. A shorter statement_timeout of the role stands.
-// At most [MaxBatchTimeout]. A batch that takes longer is tried again with half the rows. Default: [DefaultBatchTimeout].
+// WithBatchTimeout sets how long one batch may take in the database. A shorter statement_timeout of the role stands. At least a
+// millisecond, at most [MaxBatchTimeout]. A batch that takes longer is tried again with half the rows. Default:
+// [DefaultBatchTimeout].
 func WithBatchTimeout(d time.Duration) SweeperOption {
 	return func(c *sweeperConfig) error {
 		if d < time.Millisecond || d > MaxBatchTimeout {
@@ -84,7 +85,8 @@ func WithBatchTimeout(d time.Duration) SweeperOption {
 	}
 }
 
-// WithReport makes Run call report after each pass, for logs and metrics. Default: none.
+// WithReport makes Run call report after each pass, in its own goroutine, for logs and metrics. Default: none, and then nobody
+// learns of a pass that failed.
 func WithReport(report func(SweepResult, error)) SweeperOption {
 	return func(c *sweeperConfig) error {
 		if report == nil {

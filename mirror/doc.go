@@ -4,13 +4,13 @@
 // cache: nothing in it has a time to live that somebody guessed.
 //
 //	m, err := mirror.New(store)
-//	go m.Run(ctx)
+//	go m.Run(ctx) // until ctx ends; before its first load checks ask Postgres
 //	validator, err := revoke.NewValidator[revoke.Claims](m, issuer, keyfunc, algorithms)
 //
 // # What it promises
 //
 // A check that begins later than the bound ([WithBound], one second) after a revocation has committed does not accept the
-// token from memory. What was revoked through [Mirror.Store] is refused by the same process at once. While the mirror cannot
+// token from memory. What was revoked through [Mirror.Store] is refused by the same mirror at once. While the mirror cannot
 // prove how old its memory is, it asks Postgres, and if that does not answer either, the check is revoke.ErrUnavailable.
 //
 // # Why that holds

@@ -90,8 +90,8 @@ type config struct {
 	clock      func() instant
 }
 
-// WithBound sets for how long after its commit a revocation that another process made may be missed at most. Between
-// [MinBound] and [MaxBound]. Default: [DefaultBound].
+// WithBound sets for how long after its commit a revocation may be missed at most that was not made through [Mirror.Store] of
+// this mirror, but in another process or through the store behind it. Between [MinBound] and [MaxBound]. Default: [DefaultBound].
 func WithBound(d time.Duration) Option {
 	return func(c *config) error {
 		if d < MinBound || d > MaxBound {
@@ -139,8 +139,8 @@ func WithConnString(connString string) Option {
 	}
 }
 
-// WithReport makes Run call report with what keeps the memory from being kept up to date, for logs. Default: none; Health
-// tells too.
+// WithReport makes Run call report, in its own goroutine, with what keeps the memory from being kept up to date, for logs.
+// Default: none; Health tells too.
 func WithReport(report func(error)) Option {
 	return func(c *config) error {
 		if report == nil {

@@ -22,7 +22,8 @@ const (
 )
 
 // Run keeps the memory up to date until ctx ends; then it returns nil. It opens a connection of its own, loads everything, and
-// polls for what has changed. After an error it begins again, and meanwhile checks ask Postgres. It must run once.
+// polls for what has changed. After an error it begins again, and checks ask Postgres once the memory is older than the bound.
+// Call it once for each mirror. It returns no error but nil: what goes wrong is told by [WithReport] and [Mirror.Health].
 func (m *Mirror) Run(ctx context.Context) error {
 	var group sync.WaitGroup
 	defer group.Wait()

@@ -16,7 +16,7 @@ var (
 
 	// ErrBadRequest says that the request presents its token in a wrong way: twice, or not as RFC 6750 §2.1 writes it; or, at
 	// a logout or an endpoint, that the request is not of the form that it has to have. It is answered with 400, or with 405
-	// for its method and 413 for its size.
+	// for its method and 413 for a body of more than 64 KiB.
 	ErrBadRequest = errors.New("bad request")
 
 	// ErrCrossOrigin says that another site made a browser send its cookie. It is answered with 403.

@@ -32,5 +32,6 @@
 //
 // Where users sign in elsewhere, a logout arrives from there. [NewBackChannelLogout] receives those of OpenID providers such as
 // Keycloak and Auth0, and [NewGlobalTokenRevocation] the requests of Okta's Universal Logout and of security tools. Both say
-// that it is done only when it is durable; every service that validates against the same store then refuses the tokens.
+// that it is done only when it is durable; every service that validates against the same store then refuses the tokens, and one
+// that asks a mirror within its bound.
 package revokehttp
