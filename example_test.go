@@ -93,7 +93,10 @@ func Example() {
 
 	bearer := exampleToken("token-1", time.Now(), nil)
 	token, claims, err := validator.Validate(ctx, bearer) // signature, claims, and one round trip to Postgres
-	fmt.Println("before:", claims.Subject, err)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("before:", claims.Subject)
 
 	err = store.RevokeToken(ctx, token, revoke.WithReason("logout")) // durable when it returns nil
 	fmt.Println("logout:", err)
@@ -101,7 +104,7 @@ func Example() {
 	_, _, err = validator.Validate(ctx, bearer)
 	fmt.Println("after: ", errors.Is(err, revoke.ErrRevoked))
 	// Output:
-	// before: ada <nil>
+	// before: ada
 	// logout: <nil>
 	// after:  true
 }

@@ -24,7 +24,7 @@ func TestScenariosAreTested(t *testing.T) {
 	list, err := os.ReadFile("testdata/scenarios.md")
 	must(t, err)
 	var sources strings.Builder
-	for _, pattern := range []string{"*_test.go", "revoketest/*.go", "revokehttp/*_test.go"} {
+	for _, pattern := range []string{"*_test.go", "revoketest/*.go", "revokehttp/*_test.go", "mirror/*_test.go"} {
 		files, err := filepath.Glob(pattern)
 		must(t, err)
 		for _, file := range files {
