@@ -40,6 +40,7 @@ type Mirror struct {
 	polls     atomic.Uint64
 	loads     atomic.Uint64
 	exact     atomic.Bool
+	running   atomic.Bool
 
 	announce chan struct{} // revocations were made here: others are to be told
 
@@ -185,10 +186,7 @@ func New(store *revoke.Postgres, opts ...Option) (*Mirror, error) {
 	return m, nil
 }
 
-var (
-	errNotLoaded = errors.New("the revocations have not been loaded yet: is Run called?")
-	errStale     = errors.New("the last poll is older than the bound")
-)
+var errStale = errors.New("the last poll is older than the bound")
 
 // Check implements [revoke.Checker]. From memory it takes no lock and, where it accepts, no allocation; the time of a
 // *RevokedError of a token or a session is then zero.
