@@ -116,7 +116,8 @@ func WithInterval(d time.Duration) Option {
 }
 
 // WithMaxEntries sets how many live revocations are kept in memory, at some 27 bytes each and as much again while the table
-// grows. With more than that every check asks Postgres, and Health says so. Default: [DefaultMaxEntries].
+// grows. With more than that every check asks Postgres, Health says so, and it is tried again about every half minute. Default:
+// [DefaultMaxEntries].
 func WithMaxEntries(n int) Option {
 	return func(c *config) error {
 		if n <= 0 {

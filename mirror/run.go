@@ -16,6 +16,7 @@ import (
 const (
 	minBackoff      = 20 * time.Millisecond // after an error, doubled with each further one
 	maxBackoff      = time.Second
+	tooManyBackoff  = 30 * time.Second      // because as many rows would be read again, for nothing
 	announceEvery   = 15 * time.Millisecond // at most so often others are told
 	announceTimeout = time.Second
 	openTimeout     = 5 * time.Second  // for a session to be opened, which takes some twenty round trips
@@ -59,7 +60,11 @@ func (m *Mirror) Run(ctx context.Context) error {
 		}
 		m.setLast(err)
 		m.report(fmt.Errorf("mirror: %w", err))
-		pause(ctx, backoff/2+rand.N(backoff))
+		wait := backoff
+		if errors.Is(err, errTooMany) {
+			wait = tooManyBackoff
+		}
+		pause(ctx, wait/2+rand.N(wait))
 		backoff = min(2*backoff, maxBackoff)
 	}
 	m.mark.Store(nil)

@@ -181,3 +181,27 @@ func TestRestoredRows(t *testing.T) {
 		t.Errorf("a poll reads %d rows, and 1 has changed", rows)
 	}
 }
+
+// TestTooManyAreNotReadAgainAtOnce finds more than fit. To read as many rows once a second, only to find it again, would be
+// a load on a server that answers all checks already.
+func TestTooManyAreNotReadAgainAtOnce(t *testing.T) {
+	t.Parallel()
+	m, _ := newMirror(t)
+	m.clock, m.maxEntries = systemClock, 1
+	must(t, m.store.RevokeTokens(t.Context(), []revoke.Token{tokenOf("a"), tokenOf("b")}))
+	reports := make(chan error, 100)
+	m.report = func(err error) { reports <- err }
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(ctx) }()
+	if err := <-reports; !errors.Is(err, errTooMany) {
+		t.Errorf("the first report is %v", err)
+	}
+	select {
+	case err := <-reports:
+		t.Errorf("after less than a second there is another: %v", err)
+	case <-time.After(time.Second):
+	}
+	cancel()
+	must(t, <-ended)
+}
