@@ -17,6 +17,7 @@ const (
 	minBackoff      = 20 * time.Millisecond // after an error, doubled with each further one
 	maxBackoff      = time.Second
 	tooManyBackoff  = 30 * time.Second      // because as many rows would be read again, for nothing
+	pollDistance    = 3 * time.Millisecond  // between polls for which others ask
 	announceEvery   = 15 * time.Millisecond // at most so often others are told
 	announceTimeout = time.Second
 	openTimeout     = 5 * time.Second  // for a session to be opened, which takes some twenty round trips
@@ -124,21 +125,21 @@ func (m *Mirror) follow(ctx context.Context, wholeOnly bool) (polled bool, err e
 	}
 }
 
-// rest waits for the next poll: for the interval, for a notification, or for wake.
+// rest waits for the next poll: for the interval, for a notification, or for wake. However many notifications come, and
+// whoever sends them, polls for them keep a distance.
 func (m *Mirror) rest(ctx context.Context, s *session) {
 	ctx, cancel := context.WithTimeout(ctx, m.interval)
 	defer cancel()
 	m.mu.Lock()
-	skip := m.pending || s.notified // during the last poll, and perhaps after its snapshot
-	m.pending, s.notified = false, false
-	if !skip {
-		m.interrupt = cancel
+	m.interrupt = cancel
+	if m.pending { // since the last poll began, and perhaps after its snapshot
+		cancel()
 	}
 	m.mu.Unlock()
-	if skip {
-		return
+	pause(ctx, pollDistance)
+	if !s.notified { // as above
+		_ = s.conn.PgConn().WaitForNotification(ctx) // if it fails for another reason than time, so does the poll
 	}
-	_ = s.conn.PgConn().WaitForNotification(ctx) // if it fails for another reason than time, so does the poll
 	m.mu.Lock()
 	m.interrupt = nil
 	m.pending, s.notified = false, false

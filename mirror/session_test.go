@@ -205,3 +205,34 @@ func TestTooManyAreNotReadAgainAtOnce(t *testing.T) {
 	cancel()
 	must(t, <-ended)
 }
+
+// TestFlood has somebody notify without a pause, which every role may that can connect: the mirror does not poll without one,
+// and Sync does not wait for it.
+func TestFlood(t *testing.T) {
+	t.Parallel()
+	m, _ := newMirror(t)
+	m.clock = systemClock
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 5)
+	go func() { ended <- m.Run(ctx) }()
+	must(t, m.Ready(ctx))
+	before, began := m.Stats().Polls, time.Now()
+	for range 4 {
+		go func() {
+			for ctx.Err() == nil {
+				_, _ = m.store.Pool().Exec(ctx, "SELECT pg_notify($1::text, '')", channel)
+			}
+			ended <- nil
+		}()
+	}
+	<-time.After(time.Second)
+	polls := m.Stats().Polls - before
+	if most := uint64(time.Since(began)/pollDistance) + 1; polls > most {
+		t.Errorf("%d polls, want %d at most", polls, most)
+	}
+	must(t, m.Sync(ctx))
+	cancel()
+	for range cap(ended) {
+		must(t, <-ended)
+	}
+}
