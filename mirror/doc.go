@@ -28,12 +28,18 @@
 //
 // A snapshot is compared with the next one only within a session. After a crash or a failover transactions are numbered anew,
 // so that a new session begins with a full load; a value that is set in the session and comes back with each poll shows
-// that it is the same. A standby's answer is refused.
+// that it is the same. A standby's answer is refused, and a session is one of a primary before it loads, because the snapshot
+// of a standby does not name what is under way.
+//
+// A row may say that a transaction wrote it which the snapshot does not know yet: it was restored from another server, before
+// there were triggers. The load reads it and polls do not. So to restore into tables that mirrors follow, leave the triggers on.
 //
 // # What it assumes
 //
 // One primary at a time, and a connection that reaches it: two servers that both think that they are the primary are beyond
-// it. That the clocks of this machine do not both stand still while it goes on working.
+// it. That the clocks of this machine do not both stand still while others go on: a virtual machine that is paused, or put back
+// to a snapshot, and is not told the time when it goes on, takes its memory for as young as it was, until it polls or for the
+// bound. That the wall clock is not set back by just as much as the machine slept.
 //
 // # Without transaction numbers
 //

@@ -65,7 +65,7 @@ type feedSQL struct{ loadExact, pollExact, loadWhole string }
 
 // newFeedSQL writes the statements. In all of them a snapshot is taken once, and the header is of the same one as the rows.
 func newFeedSQL(schema string) feedSQL {
-	const header = `SELECT 0, {snapshot}, coalesce(current_setting('` + nonceSetting + `', true), '') || pg_is_in_recovery()::text, clock_timestamp()
+	const header = `SELECT 0, {snapshot}, coalesce(current_setting('` + nonceSetting + `', true), '') || pg_is_in_recovery()::text, statement_timestamp()
 `
 	const rows = `UNION ALL SELECT 1, issuer, jti, expires_at FROM {schema}.revoked_tokens WHERE {which}
 UNION ALL SELECT 2, issuer, sid, expires_at FROM {schema}.sessions WHERE {which} AND revoked_at IS NOT NULL
@@ -73,12 +73,14 @@ UNION ALL SELECT CASE WHEN subject IS NULL THEN 4 ELSE 3 END, issuer, coalesce(s
 	fill := func(snapshot, which string) string {
 		return strings.NewReplacer("{schema}", `"`+schema+`"`, "{snapshot}", snapshot, "{which}", which).Replace(header + rows)
 	}
-	// By a clock that is no later than the header's, from which it is told what may have been left out, and that stands still
-	// while the statement runs.
+	// By the header's time, from which it is told what may have been left out. It stands still while the statement runs, however
+	// long that waits, and whatever is done to the clock.
 	live := fmt.Sprintf("expires_at > statement_timestamp() - interval '%d seconds'", int64(revoke.RetentionMargin/time.Second))
-	// What the last snapshot did not show is what began after it, and what was under way in it. There is no condition on
-	// expires_at beside it, because on a table without statistics its index would be taken for the better one.
-	const changed = "(xid >= ($1::text)::xid8 OR xid = ANY (($2::text[])::xid8[]))"
+	// What the last snapshot did not show is what began after it, and what was under way in it. A number that this snapshot
+	// does not know yet is another server's, on a row that was restored from there, and was loaded; without that condition every
+	// poll would read it, until this server has come as far. There is none on expires_at, because on a table without statistics
+	// its index would be taken for the better one.
+	const changed = "(xid >= ($1::text)::xid8 AND xid < pg_snapshot_xmax(pg_current_snapshot()) OR xid = ANY (($2::text[])::xid8[]))"
 	return feedSQL{
 		loadExact: fill("pg_current_snapshot()::text", live),
 		pollExact: fill("pg_current_snapshot()::text", changed),
@@ -137,7 +139,7 @@ func (s *session) configure(ctx context.Context) error {
 	}
 	// Where they exist. A load may take its time, and idle time is what this session is made of.
 	_, err = s.conn.Exec(ctx, `SELECT set_config(name, '0', false) FROM pg_settings
-		WHERE name IN ('statement_timeout', 'idle_session_timeout', 'max_parallel_workers_per_gather', 'jit')`)
+		WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_session_timeout', 'max_parallel_workers_per_gather', 'jit')`)
 	if err != nil {
 		return err
 	}
@@ -257,19 +259,26 @@ func (f wholeFeed) poll(ctx context.Context, apply func(row)) (time.Time, error)
 	return f.load(ctx, apply)
 }
 
-// probe finds out which feed the database allows, by trying whether a second statement meets the session of the first.
+// probe finds out which feed the database allows, by trying whether a second statement meets the session of the first. A
+// standby is refused, although every read tells: the snapshot of a load that meets a promotion may be from before it, and what
+// was under way then is not in it. A session that has met a primary once meets nothing else.
 func (s *session) probe(ctx context.Context) (feed, error) {
 	for range 3 {
-		var snapshot, nonce string
-		err := s.conn.QueryRow(ctx, "SELECT pg_current_snapshot()::text, coalesce(current_setting('"+nonceSetting+"', true), '')").
-			Scan(&snapshot, &nonce)
+		var snapshot, nonce, version string
+		var standby bool
+		err := s.conn.QueryRow(ctx, "SELECT pg_current_snapshot()::text, coalesce(current_setting('"+nonceSetting+"', true), ''), "+
+			"version(), pg_is_in_recovery()").Scan(&snapshot, &nonce, &version, &standby)
 		var pgErr *pgconn.PgError
 		switch {
 		case errors.As(err, &pgErr) && pgErr.Code == "42883": // undefined_function
 			return wholeFeed{s}, nil
 		case err != nil:
 			return nil, err
+		case standby:
+			return nil, errStandby
 		case nonce != s.nonce:
+			return wholeFeed{s}, nil
+		case strings.Contains(version, "-YB-"): // YugabyteDB, of which each node numbers its transactions for itself
 			return wholeFeed{s}, nil
 		}
 	}

@@ -335,12 +335,21 @@ func TestPollPlan(t *testing.T) {
 	f := &exactFeed{session: s}
 	_, err = f.load(ctx, func(row) {})
 	must(t, err)
-	rows, err := s.conn.Query(ctx, "EXPLAIN "+s.sql.pollExact, f.xmax, f.xip)
-	must(t, err)
-	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	must(t, err)
-	plan := strings.Join(lines, "\n")
-	if strings.Contains(plan, "expires_at_idx") || strings.Contains(plan, "Seq Scan") || !strings.Contains(plan, "revoked_tokens_xid_idx") {
-		t.Errorf("a poll reads more than what has changed:\n%s", plan)
+	explain := func(sql string, args ...any) {
+		rows, err := s.conn.Query(ctx, "EXPLAIN "+sql, args...)
+		must(t, err)
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		must(t, err)
+		plan := strings.Join(lines, "\n")
+		if strings.Contains(plan, "expires_at_idx") || strings.Contains(plan, "Seq Scan") || !strings.Contains(plan, "revoked_tokens_xid_idx") {
+			t.Errorf("a poll reads more than what has changed:\n%s", plan)
+		}
 	}
+	explain(s.sql.pollExact, f.xmax, f.xip)
+	// The plan that serves all polls of a session, once five have been planned one by one.
+	var prepared string
+	must(t, s.conn.QueryRow(ctx, "SELECT name FROM pg_prepared_statements WHERE statement = $1::text", s.sql.pollExact).Scan(&prepared))
+	_, err = s.conn.Exec(ctx, "SET plan_cache_mode = force_generic_plan")
+	must(t, err)
+	explain("EXECUTE " + prepared + " ('" + f.xmax + "', '{}')")
 }

@@ -147,3 +147,46 @@ func TestOwnRevocationsAreNotHoarded(t *testing.T) {
 	}
 	refusesFromMemory(t, m, tokenOf("b"))
 }
+
+// TestOwnRevocationsWithoutPolls revokes while polls fail, for longer than the bound: nobody looks into the memory then, and
+// it does not grow. What was revoked in the middle of the next poll is in it all the same.
+func TestOwnRevocationsWithoutPolls(t *testing.T) {
+	t.Parallel()
+	m, clock := newMirror(t)
+	must(t, m.load(t.Context(), nothing.load))
+	own := func(id string) { m.enforce(writer{hash: m.hash}.tokenEntry(tokenOf(id))) }
+	own("a")
+	clock.advance(m.bound + 1)
+	own("b")
+	if n := m.Stats().Entries; n != 1 {
+		t.Errorf("%d entries are kept, want 1", n)
+	}
+	must(t, m.poll(t.Context(), fakeFeed(func(func(row)) error { own("c"); return nil })))
+	refusesFromMemory(t, m, tokenOf("a"))
+	refusesFromMemory(t, m, tokenOf("c"))
+}
+
+// TestLoadTellsTheTimeItUsed has a row tell by which time a load leaves rows out. If the load told a time of its own, a clock
+// that is set back in between would leave out more than it says.
+func TestLoadTellsTheTimeItUsed(t *testing.T) {
+	t.Parallel()
+	m, _ := newMirror(t)
+	for _, sql := range []string{
+		"ALTER TABLE revoke.revoked_tokens RENAME TO kept",
+		"CREATE VIEW revoke.revoked_tokens AS SELECT '7'::xid8 AS xid, 'i' AS issuer, 'a' AS jti, statement_timestamp() AS expires_at",
+	} {
+		_, err := m.store.Pool().Exec(t.Context(), sql)
+		must(t, err)
+	}
+	s, err := m.connect(t.Context())
+	must(t, err)
+	defer s.close()
+	for name, sql := range map[string]string{"exact": s.sql.loadExact, "whole": s.sql.loadWhole} {
+		var used int64
+		_, told, err := s.read(t.Context(), func(r row) { used = r.at }, sql)
+		must(t, err)
+		if used != told.UnixMicro() {
+			t.Errorf("%s: the time that is told is %d µs later", name, told.UnixMicro()-used)
+		}
+	}
+}

@@ -40,6 +40,7 @@ type Mirror struct {
 	polls     atomic.Uint64
 	loads     atomic.Uint64
 	exact     atomic.Bool
+	running   atomic.Bool
 
 	announce chan struct{} // revocations were made here: others are to be told
 
@@ -115,7 +116,8 @@ func WithInterval(d time.Duration) Option {
 }
 
 // WithMaxEntries sets how many live revocations are kept in memory, at some 27 bytes each and as much again while the table
-// grows. With more than that every check asks Postgres, and Health says so. Default: [DefaultMaxEntries].
+// grows. With more than that every check asks Postgres, Health says so, and it is tried again about every half minute. Default:
+// [DefaultMaxEntries].
 func WithMaxEntries(n int) Option {
 	return func(c *config) error {
 		if n <= 0 {
@@ -185,10 +187,7 @@ func New(store *revoke.Postgres, opts ...Option) (*Mirror, error) {
 	return m, nil
 }
 
-var (
-	errNotLoaded = errors.New("the revocations have not been loaded yet: is Run called?")
-	errStale     = errors.New("the last poll is older than the bound")
-)
+var errStale = errors.New("the last poll is older than the bound")
 
 // Check implements [revoke.Checker]. From memory it takes no lock and, where it accepts, no allocation; the time of a
 // *RevokedError of a token or a session is then zero.

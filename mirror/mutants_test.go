@@ -40,6 +40,34 @@ var mutants = map[string]mutation.Mutant{
 			"\tm.reading = false\n",
 		},
 	},
+	"a poll after a while without drops what was revoked meanwhile": {
+		File: "run.go", Tests: "TestOwnRevocationsWithoutPolls",
+		Edits: []string{
+			"\tm.polls.Add(1)\n\tfor _, e := range m.recent {",
+			"\tm.polls.Add(1)\n\tfor _, e := range m.recent[:0] {",
+		},
+	},
+	"two run at once": {
+		File: "run.go", Tests: "TestOneRun",
+		Edits: []string{
+			"if !m.running.CompareAndSwap(false, true) {",
+			"if m.running.Store(true); false {",
+		},
+	},
+	"a load tells another time than it used": {
+		File: "feed.go", Tests: "TestLoadTellsTheTimeItUsed",
+		Edits: []string{
+			"pg_is_in_recovery()::text, statement_timestamp()",
+			"pg_is_in_recovery()::text, clock_timestamp()",
+		},
+	},
+	"a standby is promoted in the middle of a load": {
+		File: "feed.go", Tests: "TestPromotedInTheMiddle",
+		Edits: []string{
+			"case standby:",
+			"case standby && snapshot == \"\":",
+		},
+	},
 	"what was under way is passed over": {
 		File: "feed.go", Tests: "TestLateCommit TestPreparedTransaction TestSavepointsAndRollbacks",
 		Edits: []string{
@@ -136,10 +164,12 @@ var mutants = map[string]mutation.Mutant{
 		},
 	},
 	"a standby's answer is taken": {
-		File: "feed.go", Tests: "TestOnStandby",
+		File: "feed.go", Tests: "TestOnStandby TestPromotedInTheMiddle",
 		Edits: []string{
 			`case strings.HasSuffix(whose, "true"):`,
 			`case whose == "":`,
+			"case standby:",
+			"case standby && snapshot == \"\":",
 		},
 	},
 	"own revocations wait for the poll": {
@@ -173,15 +203,15 @@ var mutants = map[string]mutation.Mutant{
 	"a notification in the middle of a poll is lost": {
 		File: "run.go", Tests: "TestNotificationDuringAPoll",
 		Edits: []string{
-			"skip := m.pending || s.notified",
-			"skip := m.pending",
+			"if !s.notified {",
+			"{",
 		},
 	},
 	"a call to poll in the middle of a poll is lost": {
 		File: "run.go", Tests: "TestSyncDuringAPoll",
 		Edits: []string{
-			"skip := m.pending || s.notified",
-			"skip := s.notified",
+			"if m.pending {",
+			"if false {",
 		},
 	},
 	"a number that a row brings along is believed": {

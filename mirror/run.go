@@ -16,15 +16,33 @@ import (
 const (
 	minBackoff      = 20 * time.Millisecond // after an error, doubled with each further one
 	maxBackoff      = time.Second
+	tooManyBackoff  = 30 * time.Second      // because as many rows would be read again, for nothing
+	pollDistance    = 3 * time.Millisecond  // between polls for which others ask
 	announceEvery   = 15 * time.Millisecond // at most so often others are told
 	announceTimeout = time.Second
-	stallTimeout    = 10 * time.Second // without a row, after which a load is given up
+	openTimeout     = 5 * time.Second  // for a session to be opened, which takes some twenty round trips
+	stallTimeout    = 10 * time.Second // without stallRows more, after which a load is given up
+	stallRows       = 256
+)
+
+// The reasons for which there is no memory, beside what goes wrong.
+var (
+	errNotLoaded = errors.New("the revocations have not been loaded yet: is Run called?")
+	errEnded     = errors.New("Run has ended")
+	errRunning   = errors.New("it is running already")
 )
 
 // Run keeps the memory up to date until ctx ends; then it returns nil. It opens a connection of its own, loads everything, and
-// polls for what has changed. After an error it begins again, and checks ask Postgres once the memory is older than the bound.
-// Call it once for each mirror. It returns no error but nil: what goes wrong is told by [WithReport] and [Mirror.Health].
+// polls for what has changed. After an error it begins again, and checks ask Postgres once the memory is older than the bound:
+// what goes wrong is told by [WithReport] and [Mirror.Health]. A call while it runs is an error; once it has ended it may be called
+// again.
 func (m *Mirror) Run(ctx context.Context) error {
+	// The mark of one would stand for the table of the other.
+	if !m.running.CompareAndSwap(false, true) {
+		return fmt.Errorf("mirror: Run: %w", errRunning)
+	}
+	defer m.running.Store(false)
+	m.setLast(errNotLoaded)
 	var group sync.WaitGroup
 	defer group.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -42,15 +60,24 @@ func (m *Mirror) Run(ctx context.Context) error {
 		if polled {
 			backoff = minBackoff
 		}
-		m.mu.Lock()
-		m.last = err
-		m.mu.Unlock()
+		m.setLast(err)
 		m.report(fmt.Errorf("mirror: %w", err))
-		pause(ctx, backoff/2+rand.N(backoff))
+		wait := backoff
+		if errors.Is(err, errTooMany) {
+			wait = tooManyBackoff
+		}
+		pause(ctx, wait/2+rand.N(wait))
 		backoff = min(2*backoff, maxBackoff)
 	}
 	m.mark.Store(nil)
+	m.setLast(errEnded)
 	return nil
+}
+
+func (m *Mirror) setLast(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.last = err
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -64,7 +91,7 @@ func pause(ctx context.Context, d time.Duration) {
 
 // follow opens a session, loads, and polls until something fails. It reports whether anything was applied.
 func (m *Mirror) follow(ctx context.Context, wholeOnly bool) (polled bool, err error) {
-	opening, cancel := context.WithTimeout(ctx, max(m.bound, announceTimeout))
+	opening, cancel := context.WithTimeout(ctx, max(m.bound, openTimeout))
 	defer cancel()
 	s, err := m.connect(opening)
 	if err != nil {
@@ -99,21 +126,21 @@ func (m *Mirror) follow(ctx context.Context, wholeOnly bool) (polled bool, err e
 	}
 }
 
-// rest waits for the next poll: for the interval, for a notification, or for wake.
+// rest waits for the next poll: for the interval, for a notification, or for wake. However many notifications come, and
+// whoever sends them, polls for them keep a distance.
 func (m *Mirror) rest(ctx context.Context, s *session) {
 	ctx, cancel := context.WithTimeout(ctx, m.interval)
 	defer cancel()
 	m.mu.Lock()
-	skip := m.pending || s.notified // during the last poll, and perhaps after its snapshot
-	m.pending, s.notified = false, false
-	if !skip {
-		m.interrupt = cancel
+	m.interrupt = cancel
+	if m.pending { // since the last poll began, and perhaps after its snapshot
+		cancel()
 	}
 	m.mu.Unlock()
-	if skip {
-		return
+	pause(ctx, pollDistance)
+	if !s.notified { // as above
+		_ = s.conn.PgConn().WaitForNotification(ctx) // if it fails for another reason than time, so does the poll
 	}
-	_ = s.conn.PgConn().WaitForNotification(ctx) // if it fails for another reason than time, so does the poll
 	m.mu.Lock()
 	m.interrupt = nil
 	m.pending, s.notified = false, false
@@ -151,7 +178,7 @@ func (m *Mirror) load(ctx context.Context, read func(context.Context, func(row))
 		if tooMany {
 			return
 		}
-		if rows++; rows%4096 == 0 {
+		if rows++; rows%stallRows == 0 {
 			stall.Reset(stallTimeout)
 		}
 		fresh = add(fresh, m.entryOf(r))
@@ -197,6 +224,9 @@ func (m *Mirror) poll(ctx context.Context, source feed) error {
 		return err
 	}
 	m.polls.Add(1)
+	for _, e := range m.recent { // the snapshot may be older than these
+		m.put(e)
+	}
 	if m.table.Load().used > m.maxEntries {
 		m.compact(clock)
 		if m.table.Load().used > m.maxEntries {
@@ -286,7 +316,8 @@ func (m *Mirror) raiseCutoff(now time.Time) (limit int64) {
 // enforce makes this process refuse at once what was revoked through it. A read that begins later finds it in the database.
 func (m *Mirror) enforce(entries ...entry) {
 	m.mu.Lock()
-	if m.mark.Load() != nil { // otherwise nobody looks into the table
+	// Otherwise nobody looks into the table before a read has been applied, and while reads fail it would only grow.
+	if mark := m.mark.Load(); mark != nil && m.clock().monotonic-mark.at.monotonic <= int64(m.bound) {
 		for _, e := range entries {
 			m.put(e)
 		}
