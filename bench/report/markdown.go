@@ -1,6 +1,7 @@
 package main
 
 import (
+	_ "embed"
 	"errors"
 	"fmt"
 	"runtime"
@@ -14,6 +15,11 @@ var peers = []string{
 	"go-redis EXISTS, GET", "go-redis pipelined", "go-redis MGET", "go-redis MGET of 4", "go-redis MGET, auto-pipelined",
 	"rueidis MGET", "rueidis cached", "scs session",
 }
+
+// limits says what no figure tells: what was tried where a target is missed.
+//
+//go:embed limits.md
+var limits string
 
 // markdown writes RESULTS.md. It fails where a figure is missing, so that no table has a hole that looks like a zero.
 func (r *results) markdown(versions string) (string, error) {
@@ -30,7 +36,7 @@ they vary by a fifth, ratios by a tenth. What is compared took turns of 100 ms, 
 		r.config["cpu"], runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), r.config["postgres"], r.config["redis"],
 		strings.NewReplacer("github.com/", "", "\n", ", ").Replace(strings.TrimSpace(versions)))
 
-	b.WriteString("## Targets\n\n" + targetTable(r.targets()))
+	b.WriteString("## Targets\n\n" + targetTable(r.targets()) + limits)
 
 	b.WriteString(`
 ![Checks a second](checks.svg)
@@ -54,8 +60,7 @@ here: nothing changes, and everything that is asked about is in it.
 	}, peers...)))
 
 	b.WriteString(`
-From one caller, in microseconds, and as a multiple of ` + "`jwt.ParseWithClaims`" + ` alone. Whoever keeps golang-jwt's parser saves what
-its options cost.
+From one caller, in microseconds, and as a multiple of ` + "`jwt.ParseWithClaims`" + ` alone.
 
 `)
 	ways := []string{"golang-jwt alone", "golang-jwt, a kept parser", "mirror", "Postgres plain", "Postgres coalesced"}

@@ -20,7 +20,7 @@ var series = []struct{ way, label, colour, dash string }{
 }
 
 const (
-	width, height           = 760, 420
+	width, height           = 800, 420
 	left, right             = 64, 520
 	top, bottom             = 48, 372
 	lowest, highest         = 1e4, 1e7 // checks a second, on a scale of powers
