@@ -151,6 +151,14 @@ func TestFromElsewhere(t *testing.T) {
 	}
 }
 
+// TestPollAfterLoad does not wait for the interval after a load: one of many rows may have taken longer than the bound, and then
+// nothing would be answered from memory until the first poll.
+func TestPollAfterLoad(t *testing.T) {
+	t.Parallel()
+	m := run(t, newStore(t, pgserver.Database(t)), slow...)
+	eventually(t, "a poll follows the load", func() bool { return m.Stats().Polls == 1 })
+}
+
 // TestOwnWrites refuses at once what was revoked through the same process, although no poll has come since.
 func TestOwnWrites(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,10 @@ import (
 
 // mutants are the mirror with one hole each, and the tests that have to find it.
 var mutants = map[string]mutation.Mutant{
+	"the first poll waits": {
+		File: "run.go", Tests: "TestPollAfterLoad",
+		Edits: []string{"if !first || source.whole() {", "if _ = first; true {"},
+	},
 	"the lookup comes before the mark": {
 		File: "mirror.go", Tests: "TestLookupAfterTheMark",
 		Edits: []string{
