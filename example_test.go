@@ -24,30 +24,27 @@ import (
 
 const exampleIssuer = "https://app.example"
 
+var exampleUser = revoke.User{Issuer: exampleIssuer, Subject: "ada"}
+
 var exampleKey, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 
 func exampleKeyfunc(*jwt.Token) (any, error) { return exampleKey.Public(), nil }
 
-// exampleToken signs a token of ada's.
-func exampleToken(id string, issuedAt time.Time, epochs *revoke.Epochs) string {
-	signed, err := jwt.NewWithClaims(jwt.SigningMethodES256, revoke.Claims{
-		RegisteredClaims: jwt.RegisteredClaims{
-			Issuer:    exampleIssuer,
-			Subject:   "ada",
-			ID:        id,
-			IssuedAt:  jwt.NewNumericDate(issuedAt),
-			ExpiresAt: jwt.NewNumericDate(issuedAt.Add(15 * time.Minute)),
-		},
-		SessionID: "phone",
-		Epochs:    epochs,
-	}).SignedString(exampleKey)
+// exampleToken signs a token of the user's, with the epochs that were read before its credentials.
+func exampleToken(user revoke.User, epochs revoke.Epochs) string {
+	claims, err := revoke.NewClaims(user, 15*time.Minute, revoke.AudienceOf("api"), epochs)
+	if err != nil {
+		log.Fatal(err)
+	}
+	signed, err := jwt.NewWithClaims(jwt.SigningMethodES256, claims).SignedString(exampleKey)
 	if err != nil {
 		log.Fatal(err)
 	}
 	return signed
 }
 
-// examplePool returns a pool on a database with an accounts table, and what takes both away.
+// examplePool returns a pool on a database with a table of accounts, and a function that drops
+// both.
 func examplePool(ctx context.Context) (*pgxpool.Pool, func()) {
 	server, err := pgserver.Process(ctx)
 	if err != nil {
@@ -73,7 +70,7 @@ func examplePool(ctx context.Context) (*pgxpool.Pool, func()) {
 	}
 }
 
-// Set up once: migrate, and build a store and a validator. Then each request is one call.
+// An app migrates once, and builds a store and a validator. Then each request is one call.
 func Example() {
 	ctx := context.Background()
 	pool, drop := examplePool(ctx)
@@ -86,22 +83,24 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	validator, err := revoke.NewValidator[revoke.Claims](store, exampleIssuer, exampleKeyfunc, []string{"ES256"})
+	validator, err := revoke.NewValidator(store, exampleIssuer, revoke.AudienceOf("api"),
+		exampleKeyfunc, []string{"ES256"})
 	if err != nil {
 		log.Fatal(err)
 	}
 
-	bearer := exampleToken("token-1", time.Now(), nil)
-	token, claims, err := validator.Validate(ctx, bearer) // signature, claims, and one round trip to Postgres
+	bearer := exampleToken(exampleUser, revoke.Epochs{})
+	token, err := validator.Validate(ctx, bearer) // signature, claims, and one round trip
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("before:", claims.Subject)
+	fmt.Println("before:", token.Subject)
 
-	err = store.RevokeToken(ctx, token, revoke.WithReason("logout")) // durable when it returns nil
+	// The logout is durable when RevokeToken returns nil.
+	err = store.RevokeToken(ctx, token.Token, revoke.WithReason("logout"))
 	fmt.Println("logout:", err)
 
-	_, _, err = validator.Validate(ctx, bearer)
+	_, err = validator.Validate(ctx, bearer)
 	fmt.Println("after: ", errors.Is(err, revoke.ErrRevoked))
 	// Output:
 	// before: ada
@@ -109,7 +108,8 @@ func Example() {
 	// after:  true
 }
 
-// A password change ends every session in the transaction that writes the password: both happen, or neither.
+// A password change ends every session in the transaction that writes the password: both happen,
+// or neither.
 func ExamplePostgres_WithTx() {
 	ctx := context.Background()
 	pool, drop := examplePool(ctx)
@@ -122,11 +122,12 @@ func ExamplePostgres_WithTx() {
 		log.Fatal(err)
 	}
 
+	user := exampleUser
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "UPDATE accounts SET password_hash = $2 WHERE name = $1", "ada", "new"); err != nil {
 			return err
 		}
-		_, err := store.WithTx(tx).RevokeUser(ctx, revoke.User{Issuer: exampleIssuer, Subject: "ada"})
+		_, err := store.WithTx(tx).RevokeUser(ctx, user)
 		return err
 	})
 	fmt.Println("password change:", err)
@@ -155,11 +156,11 @@ func ExamplePostgres_IssueTime() {
 		log.Fatal(err)
 	}
 
-	user := revoke.User{Issuer: exampleIssuer, Subject: "ada"}
+	user := exampleUser
 	if _, err := store.RevokeUser(ctx, user); err != nil {
 		log.Fatal(err)
 	}
-	issuedAt, err := store.IssueTime(ctx, user) // waits for the second of the revocation to end
+	issuedAt, err := store.IssueTime(ctx, user) // waits for the end of the second
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -171,49 +172,121 @@ func ExamplePostgres_IssueTime() {
 	// Output: <nil>
 }
 
-// Tokens that carry the epochs of their user need no clock: a token that is minted in the second of a revocation, after
-// it, works at once.
+// Tokens that carry the epochs of their user need no clock: a token that is minted after a
+// revocation, in the same second, works at once.
 func ExampleWithEpochClaim() {
 	ctx := context.Background()
 	store := revoketest.NewMemory() // in an app: revoke.NewPostgres(pool)
-	validator, err := revoke.NewValidator[revoke.Claims](store, exampleIssuer, exampleKeyfunc, []string{"ES256"},
-		revoke.WithEpochClaim())
+	validator, err := revoke.NewValidator(store, exampleIssuer, revoke.AudienceOf("api"),
+		exampleKeyfunc, []string{"ES256"}, revoke.WithEpochClaim())
 	if err != nil {
 		log.Fatal(err)
 	}
-	user := revoke.User{Issuer: exampleIssuer, Subject: "ada"}
 
-	epochs, err := store.Epochs(ctx, user) // before the credentials are read, or in their snapshot
+	user := exampleUser
+	// The epochs are read before the credentials, or in the snapshot that reads them.
+	epochs, err := store.Epochs(ctx, user)
 	if err != nil {
 		log.Fatal(err)
 	}
-	old := exampleToken("old", time.Now(), &epochs)
+	old := exampleToken(user, epochs)
 
 	epochs, err = store.RevokeUser(ctx, user)
 	if err != nil {
 		log.Fatal(err)
 	}
-	replacement := exampleToken("new", time.Now(), &epochs)
+	replacement := exampleToken(user, epochs)
 
-	_, _, err = validator.Validate(ctx, old)
+	_, err = validator.Validate(ctx, old)
 	fmt.Println("old:", errors.Is(err, revoke.ErrRevoked))
-	_, _, err = validator.Validate(ctx, replacement)
+	_, err = validator.Validate(ctx, replacement)
 	fmt.Println("new:", err)
 	// Output:
 	// old: true
 	// new: <nil>
 }
 
-// Middleware answers 401 for a token that is proven bad or revoked, and 503 where nobody could tell.
+// An app signs the claims of NewClaims with golang-jwt, and adds claims of its own by embedding.
+func ExampleNewClaims() {
+	ctx := context.Background()
+	store := revoketest.NewMemory() // in an app: revoke.NewPostgres(pool)
+	epochs, err := store.Epochs(ctx, exampleUser)
+	if err != nil {
+		log.Fatal(err)
+	}
+	type claims struct {
+		revoke.Claims
+		Role string `json:"role"`
+	}
+	registered, err := revoke.NewClaims(exampleUser, 15*time.Minute, revoke.AudienceOf("api"), epochs)
+	if err != nil {
+		log.Fatal(err)
+	}
+	text, err := jwt.NewWithClaims(jwt.SigningMethodES256, claims{registered, "editor"}).SignedString(exampleKey)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	validator, err := revoke.NewValidator(store, exampleIssuer, revoke.AudienceOf("api"),
+		exampleKeyfunc, []string{"ES256"}, revoke.WithEpochClaim())
+	if err != nil {
+		log.Fatal(err)
+	}
+	verified, err := validator.Validate(ctx, text)
+	if err != nil {
+		log.Fatal(err)
+	}
+	var read claims
+	if err := verified.Claims(&read); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(read.Subject, read.Role)
+	// Output: ada editor
+}
+
+// A claims check refuses every token that lacks a role, on every route.
+func ExampleWithClaimsCheck() {
+	editorsOnly := revoke.WithClaimsCheck(func(_ context.Context, verified *revoke.Verified) error {
+		var claims struct {
+			Role string `json:"role"`
+		}
+		if err := verified.Claims(&claims); err != nil {
+			return err
+		}
+		if claims.Role != "editor" {
+			return errors.New("the role is not editor")
+		}
+		return nil
+	})
+	validator, err := revoke.NewValidator(revoketest.NewMemory(), exampleIssuer, revoke.AudienceOf("api"),
+		exampleKeyfunc, []string{"ES256"}, editorsOnly)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = validator.Validate(context.Background(), exampleToken(exampleUser, revoke.Epochs{}))
+	fmt.Println(errors.Is(err, revoke.ErrInvalidToken))
+	// Output: true
+}
+
+// logger is a hook: it hears of the passes of a sweeper.
+type logger struct{ stop func() }
+
+func (l logger) OnSweep(_ context.Context, event revoke.SweepEvent) {
+	fmt.Println("swept:", event.Result.Total(), event.Err)
+	l.stop() // an app would log, and go on
+}
+
+// Middleware answers 401 for a token that is proven bad or revoked, and 503 where that is unknown.
 func ExampleValidator_Validate() {
-	validator, err := revoke.NewValidator[revoke.Claims](revoketest.NewMemory(), exampleIssuer, exampleKeyfunc, []string{"ES256"})
+	validator, err := revoke.NewValidator(revoketest.NewMemory(), exampleIssuer, revoke.AudienceOf("api"),
+		exampleKeyfunc, []string{"ES256"})
 	if err != nil {
 		log.Fatal(err)
 	}
 	protect := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			bearer := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-			_, _, err := validator.Validate(r.Context(), bearer)
+			_, err := validator.Validate(r.Context(), bearer)
 			switch {
 			case err == nil:
 				next.ServeHTTP(w, r)
@@ -232,18 +305,15 @@ func ExampleSweeper_Run() {
 	ctx, stop := context.WithCancel(context.Background())
 	pool, drop := examplePool(ctx)
 	defer drop()
-	store, err := revoke.NewPostgres(pool)
-	if err != nil {
-		log.Fatal(err)
-	}
 	if err := migrations.Up(ctx, pool); err != nil {
 		log.Fatal(err)
 	}
+	store, err := revoke.NewPostgres(pool, revoke.WithHook(logger{stop}))
+	if err != nil {
+		log.Fatal(err)
+	}
 
-	sweeper, err := revoke.NewSweeper(store, revoke.WithReport(func(result revoke.SweepResult, err error) {
-		fmt.Println("swept:", result.Tokens+result.Sessions+result.Epochs, err)
-		stop() // an app would log, and go on
-	}))
+	sweeper, err := revoke.NewSweeper(store)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -253,11 +323,11 @@ func ExampleSweeper_Run() {
 	// ended: <nil>
 }
 
-// A refresh token, a password-reset link or any other single-use token is spent exactly once, whoever comes first.
+// A password-reset link or another single-use token is spent exactly once.
 func ExampleRevoker_redeem() {
 	ctx := context.Background()
 	store := revoketest.NewMemory() // in an app: revoke.NewPostgres(pool)
-	link := revoke.Token{Issuer: exampleIssuer, ID: "reset-1", ExpiresAt: time.Now().Add(time.Hour)}
+	link := revoke.Token{Issuer: "https://app.example", ID: "reset-1", ExpiresAt: time.Now().Add(time.Hour)}
 	fmt.Println("first: ", store.Redeem(ctx, link))
 	fmt.Println("second:", errors.Is(store.Redeem(ctx, link), revoke.ErrRevoked))
 	// Output:

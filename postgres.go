@@ -5,70 +5,100 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgrevoke/revoke/internal/circumstances"
+	"github.com/pgrevoke/revoke/internal/schema"
 )
 
 // Postgres is the [Store] in the app's own database. It may be used from several goroutines.
 //
-// A check is one round trip, which checks of the same moment share: see [WithCheckQueries]. A write of its own is one
-// transaction and one round trip, and is durable when it returns nil, also where the role's synchronous_commit is off. It has no
-// timeout but its ctx. To write in a transaction of yours, see [Postgres.WithTx].
+// A check is one round trip, which checks of the same moment share: see [WithCheckQueries]. A
+// write of its own is one transaction and one round trip, or two where commits wait for a
+// synchronous standby. It is durable when it returns nil, also where the role's synchronous_commit
+// is off. It has no timeout but its ctx. To write in a transaction of yours, see [Postgres.WithTx].
+//
+// A connection that leads to a standby, or to a server that a switchover has fenced, is closed at
+// its first use, so that the pool opens one that may lead to the primary.
 type Postgres struct {
 	writer
-	pool    *pgxpool.Pool
-	timeout time.Duration
-	checks  *coalescer // nil where each check has a query of its own
+	database *database
+	timeout  time.Duration
+	checks   *coalescer // nil where each check has a query of its own
 }
 
 var _ Store = (*Postgres)(nil)
 
-// NewPostgres returns a store in the pool's database. It does no I/O; a schema that is missing or too old shows at the
-// first use, as an error that names both versions. The pool stays the caller's. An error says which option is wrong.
+// NewPostgres returns a store in the pool's database. It does no I/O; a schema that is missing
+// or too old shows at the first use, as an error that names both versions. The pool stays the
+// caller's. An error says which option is wrong.
 func NewPostgres(pool *pgxpool.Pool, opts ...PostgresOption) (*Postgres, error) {
 	config := postgresConfig{schema: DefaultSchema, checkTimeout: DefaultCheckTimeout, checkQueries: DefaultCheckQueries}
 	if pool == nil {
 		return nil, errors.New("revoke: NewPostgres: pool is nil")
 	}
-	if err := apply("NewPostgres", &config, opts); err != nil {
+	if err := apply("NewPostgres", &config, opts, PostgresOption.toPostgres); err != nil {
 		return nil, err
 	}
-	p := &Postgres{pool: pool, timeout: config.checkTimeout}
+	pooled := pool.Config()
+	if err := circumstances.CheckFence(pooled.ConnConfig.RuntimeParams); err != nil {
+		return nil, fmt.Errorf("revoke: NewPostgres: %w", err)
+	}
 	stmts := newStatements(config.schema)
+	db := &database{pool: pool, sql: &stmts, readOnly: config.readOnlyConnections}
+	p := &Postgres{database: db, timeout: config.checkTimeout}
 	p.writer = writer{
 		sql:    &stmts,
 		schema: config.schema,
 		skew:   config.issuerSkew,
-		run:    poolRunner{pool: pool, sql: &stmts},
+		hooks:  config.hooks,
+		run:    db,
 		wrap:   p.fail,
 		budget: p.deadline,
 	}
 	if config.checkQueries > 0 {
-		p.checks = &coalescer{pool: pool, sql: &stmts, timeout: config.checkTimeout, free: config.checkQueries}
+		p.checks = &coalescer{
+			database: db,
+			timeout:  config.checkTimeout,
+			hooked: pooled.BeforeConnect != nil || pooled.AfterConnect != nil || pooled.PrepareConn != nil ||
+				pooled.BeforeAcquire != nil, //nolint:staticcheck // deprecated, and still in use
+			free: config.checkQueries,
+		}
 	}
 	return p, nil
 }
 
 // Pool returns the pool that the store was given.
-func (p *Postgres) Pool() *pgxpool.Pool { return p.pool }
+func (p *Postgres) Pool() *pgxpool.Pool { return p.database.pool }
 
-// Schema returns the name of the schema in which the tables stand.
+// Schema returns the name of the schema in which the table stands.
 func (p *Postgres) Schema() string { return p.schema }
 
-// Tx writes revocations, and reads epochs, in a transaction of the caller's, which it never commits or rolls back:
-// they become true with its commit, or not at all. It is no [Checker], because under REPEATABLE READ it would answer
-// from an old snapshot. It retries nothing, and the *pgconn.PgError of a failure is reachable with errors.As. It may be
-// used as the transaction may: by one goroutine at a time.
+// ReadOnlyConnections reports whether [WithReadOnlyConnections] was given.
+func (p *Postgres) ReadOnlyConnections() bool { return p.database.readOnly }
+
+// Hooks returns the hooks of [WithHook], in their order.
+func (p *Postgres) Hooks() []Hook { return p.hooks.all }
+
+// Tx writes revocations, and reads epochs, in a transaction of the caller's, which it never
+// commits or rolls back: the writes take effect with its commit, or not at all. It is no
+// [Checker], because under REPEATABLE READ it would answer from an old snapshot. It retries
+// nothing, and the *pgconn.PgError of a failure is reachable with errors.As. It may be used as
+// the transaction may: by one goroutine at a time.
 type Tx struct{ writer }
 
 var _ Revoker = (*Tx)(nil)
 
-// WithTx returns a Revoker for a pgx transaction, so that a new password and the end of the old sessions are one. What it
-// writes takes effect when tx commits; a mirror finds it within its bound, or sooner by its methods Sync and Wake.
+// WithTx returns a Revoker for a pgx transaction, so that a new password and the end of the old
+// sessions are one. Its writes take effect when tx commits; a mirror finds them within its
+// bound, or sooner by its methods Sync and Wake.
+//
+// The commit is the caller's. If it waits for a synchronous standby and the wait is cancelled,
+// Postgres reports a success and sends a warning, which pgx hands to OnNotice of the pool's
+// configuration alone. A failover may lose such a commit.
 //
 //	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 //		if _, err := tx.Exec(ctx, "UPDATE accounts SET password_hash = …"); err != nil {
@@ -79,25 +109,27 @@ var _ Revoker = (*Tx)(nil)
 //	})
 func (p *Postgres) WithTx(tx pgx.Tx) *Tx { return p.within(txRunner{tx: tx}) }
 
-// WithSQLTx is [Postgres.WithTx] for a transaction of database/sql over pgx's stdlib driver. Writes by way of a *sql.DB or a
-// *sql.Conn fail, and do nothing.
+// WithSQLTx is [Postgres.WithTx] for a transaction of database/sql over pgx's stdlib driver.
+// Writes by way of a *sql.DB or a *sql.Conn fail, and do nothing.
 func (p *Postgres) WithSQLTx(tx SQLTx) *Tx { return p.within(sqlRunner{tx: tx}) }
 
 func (p *Postgres) within(run runner) *Tx {
 	w := p.writer
 	w.run = run
+	w.inTx = true
 	w.budget = func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} }
 	return &Tx{writer: w}
 }
 
-// InTx implements [Store], in a READ COMMITTED transaction of its own. It is tried ten times at most.
+// InTx implements [Store], in a READ COMMITTED transaction of its own. It is tried ten times at
+// most.
 func (p *Postgres) InTx(ctx context.Context, fn func(Revoker) error) error {
 	var failed error // what fn returned, which is passed on as it is
 	err := retry(ctx, func() error {
 		failed = nil
-		var missed error // the first write that failed, which fn may ignore and the commit must not
-		options := pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}
-		return pgx.BeginTxFunc(ctx, p.pool, options, func(tx pgx.Tx) error {
+		// The first failed write: fn may ignore it, but then the transaction must not commit.
+		var missed error
+		return p.database.inTx(ctx, func(tx pgx.Tx) error {
 			in := p.WithTx(tx)
 			in.wrap = func(ctx context.Context, operation string, err error) error {
 				err = p.fail(ctx, operation, err)
@@ -114,158 +146,20 @@ func (p *Postgres) InTx(ctx context.Context, fn func(Revoker) error) error {
 	return p.fail(ctx, "InTx", err)
 }
 
-// Check implements [Checker]. Beyond ctx it has a timeout of its own, see [WithCheckTimeout].
-func (p *Postgres) Check(ctx context.Context, token Token) error {
-	if err := token.ValidateCheck(); err != nil {
-		return fmt.Errorf("revoke: Check: %w", err)
-	}
-	answer, err := p.ask(ctx, keysOf(token))
-	if err != nil {
-		return p.fail(ctx, "Check", err)
-	}
-	return answer.judge(token)
-}
-
-// ask asks about the keys in a query of their own, or in one that is shared.
-func (p *Postgres) ask(ctx context.Context, keys [4]pgtype.UUID) (a answer, err error) {
-	if p.checks != nil {
-		return p.checks.check(ctx, keys)
-	}
-	ctx, cancel := p.deadline(ctx)
-	defer cancel()
-	err = p.pool.QueryRow(ctx, p.sql.check, keys[0], keys[1], keys[2], keys[3]).Scan(
-		&a.standby, &a.now, &a.token, &a.session, &a.user, &a.issuer)
-	return a, err
-}
-
-// keysOf returns the keys of the token, its session, its user and its issuer. One that the token does not name is null,
-// and equals no row's key.
-func keysOf(token Token) (keys [4]pgtype.UUID) {
-	if token.ID != "" {
-		keys[0] = token.key().uuid()
-	}
-	if token.SessionID != "" {
-		keys[1] = Session{Issuer: token.Issuer, ID: token.SessionID}.key().uuid()
-	}
-	if token.Subject != "" {
-		keys[2] = User{Issuer: token.Issuer, Subject: token.Subject}.key().uuid()
-	}
-	keys[3] = issuerKey(token.Issuer).uuid()
-	return keys
-}
-
-// answer is what the database says of one token, from one snapshot. Times are in microseconds since 1970.
-type answer struct {
-	standby                      bool
-	now                          int64
-	token, session, user, issuer pgtype.Int8 // null where there is no row
-}
-
-// errStandby explains an answer that may be old: a standby does not know what was committed since.
-var errStandby = errors.New("a standby answered; connect to the primary, for instance with target_session_attrs=read-write")
-
-func (a answer) judge(token Token) error {
-	if a.standby {
-		return fmt.Errorf("revoke: Check: %w: %w", ErrUnavailable, errStandby)
-	}
-	if a.token.Valid {
-		return &RevokedError{Scope: ScopeToken, Since: utc(a.token.Int64)}
-	}
-	if a.session.Valid {
-		return &RevokedError{Scope: ScopeSession, Since: utc(a.session.Int64)}
-	}
-	if err := a.epochs().Judge(token); err != nil {
-		return err
-	}
-	if err := token.ValidateLifetime(utc(a.now)); err != nil {
-		return fmt.Errorf("revoke: Check: %w", err)
-	}
-	return nil
-}
-
-// epochs are 0 where there is no row.
-func (a answer) epochs() Epochs { return Epochs{User: a.user.Int64, Issuer: a.issuer.Int64} }
-
-// utc returns the time of a number of microseconds since 1970.
-func utc(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
-
-// Lookup implements [Store].
-func (p *Postgres) Lookup(ctx context.Context, token Token) ([]Revocation, error) {
-	if err := token.ValidateCheck(); err != nil {
-		return nil, fmt.Errorf("revoke: Lookup: %w", err)
-	}
-	queryCtx, cancel := p.deadline(ctx)
-	defer cancel()
-	keys := keysOf(token)
-	rows, err := p.pool.Query(queryCtx, p.sql.lookup, keys[0], keys[1], keys[2], keys[3])
-	if err != nil {
-		return nil, p.fail(ctx, "Lookup", err)
-	}
-	var found []Revocation
-	standby := false
-	var r Revocation
-	var since pgtype.Int8 // null for a session that goes on
-	var expiresAt int64
-	var inRecovery bool
-	_, err = pgx.ForEachRow(rows, []any{&r.Scope, &since, &expiresAt, &r.Reason, &r.Actor, &inRecovery}, func() error {
-		standby = standby || inRecovery
-		dead := false // as the clock's row
-		switch r.Scope {
-		case ScopeToken, ScopeSession:
-			dead = since.Valid
-		case ScopeUser:
-			dead = Epochs{User: since.Int64}.Judge(token) != nil
-		case ScopeIssuer:
-			dead = Epochs{Issuer: since.Int64}.Judge(token) != nil
-		}
-		if !dead {
-			return nil
-		}
-		r.Since, r.ExpiresAt = utc(since.Int64), utc(expiresAt)
-		found = append(found, r)
-		return nil
-	})
-	if err != nil {
-		return nil, p.fail(ctx, "Lookup", err)
-	}
-	if standby {
-		return nil, fmt.Errorf("revoke: Lookup: %w: %w", ErrUnavailable, errStandby)
-	}
-	slices.SortStableFunc(found, func(a, b Revocation) int { return cmp.Compare(a.Scope.width(), b.Scope.width()) })
-	return found, nil
-}
-
-// IssueTime implements [Store].
-func (p *Postgres) IssueTime(ctx context.Context, user User) (time.Time, error) {
-	for {
-		epochs, now, err := p.readEpochs(ctx, "IssueTime", user)
-		if err != nil {
-			return time.Time{}, err
-		}
-		iat, wait := epochs.IssueTime(now)
-		if wait == 0 {
-			return iat, nil
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return time.Time{}, fmt.Errorf("revoke: IssueTime: %w: %w", ErrUnavailable, ctx.Err())
-		}
-	}
-}
-
 // deadline gives a query no more than the store's timeout.
 func (p *Postgres) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, p.timeout)
 }
 
-// fail wraps what went wrong in the database. Where the schema is missing or too old it says so.
+// fail wraps an error of the database. Where the schema is missing or too old, or row-level
+// security is in the way, it says so.
 func (p *Postgres) fail(ctx context.Context, operation string, err error) error {
 	// invalid_schema_name, undefined_table, undefined_column, undefined_function
 	if hasCode(err, "3F000", "42P01", "42703", "42883") {
 		err = fmt.Errorf("%s: %w", p.schemaProblem(ctx), err)
+	}
+	if circumstances.OfRowSecurity(err) {
+		err = fmt.Errorf("%w: %w", circumstances.ErrHidden, err)
 	}
 	return fmt.Errorf("revoke: %s: %w: %w", operation, ErrUnavailable, err)
 }
@@ -274,14 +168,15 @@ func (p *Postgres) schemaProblem(ctx context.Context) string {
 	const mend = "run migrations.Up of github.com/pgrevoke/revoke/migrations"
 	ctx, cancel := p.deadline(ctx)
 	defer cancel()
-	var found int
-	switch err := p.pool.QueryRow(ctx, p.sql.schemaVersion).Scan(&found); {
+	c := readColumns(p.Pool().QueryRow(ctx, p.sql.schemaVersion), 1)
+	found := c.number()
+	switch err := c.err; {
 	case hasCode(err, "3F000", "42883"):
-		return fmt.Sprintf("schema %q has version 0 (none), version %d is needed: %s", p.schema, SchemaVersion, mend)
+		return fmt.Sprintf("schema %q has version 0 (none), version %d is needed: %s", p.schema, schema.Version, mend)
 	case err != nil:
-		return fmt.Sprintf("the version of schema %q cannot be read (%v), version %d is needed", p.schema, err, SchemaVersion)
-	case found < SchemaVersion:
-		return fmt.Sprintf("schema %q has version %d, version %d is needed: %s", p.schema, found, SchemaVersion, mend)
+		return fmt.Sprintf("the version of schema %q cannot be read (%v), version %d is needed", p.schema, err, schema.Version)
+	case found < schema.Version:
+		return fmt.Sprintf("schema %q has version %d, version %d is needed: %s", p.schema, found, schema.Version, mend)
 	default:
 		return fmt.Sprintf("schema %q says version %d, but has been changed by hand", p.schema, found)
 	}

@@ -5,189 +5,225 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/pgrevoke/revoke/internal/circumstances"
+	"github.com/pgrevoke/revoke/internal/schema"
 )
 
-// SchemaVersion is the version of the schema that this package needs. A newer schema serves it as well.
-const SchemaVersion = 1
-
-// statements are all that this package sends, each once. They name the schema and depend on no session state, so a pooler
-// in transaction mode is fine; only a search_path that names pg_catalog behind a schema with operators or functions of the
-// same names can mislead them. Each reads or writes rows by primary key; only sweep* use an index on expires_at.
+// statements are all that this package sends, each once. They name the schema of every table,
+// function, type and operator, and depend on no session state: a pooler in transaction mode is
+// fine, and so is any search_path. {=} and the like stand for operators of pg_catalog. Each reads
+// or writes rows by primary key; only sweep uses the index on expires_at.
+//
+// Every argument is a Go string, and every column a text in ASCII. Of all types a string alone is
+// the same in every query mode and under every type that an app registers on its connections, and
+// ASCII alone is the same in every client_encoding. See postgres_text.go.
 type statements struct {
-	begin, commit, rollback                   string
-	durable                                   string
-	check, checkMany, lookup                  string
-	revokeTokens, redeem, redeemed            string
-	revokeSession                             string
-	placeEpoch, moveEpoch, raiseEpoch, epochs string
-	schemaVersion                             string
-	sweepTimeout                              string
-	sweepTokens, sweepSessions, sweepEpochs   string
+	begin, beginWritable              string
+	commit, rollback                  string
+	durable, standbys                 string
+	check, lookup                     string
+	revoke, redeem                    string
+	placeEpoch, moveEpoch, raiseEpoch string
+	schemaVersion                     string
+	sweepTimeout, sweep, keepReserve  string
+	obstacle                          string
 }
 
-func newStatements(schema string) statements {
+func newStatements(name string) statements {
 	constants := strings.NewReplacer(
-		"{schema}", `"`+schema+`"`,
+		"{circumstances}", circumstances.SQL(name),
+		"{schema}", `"`+name+`"`,
 		"{lifetime}", interval(MaxTokenLifetime+MaxLeeway),
 		"{margin}", interval(RetentionMargin),
 		"{leeway}", interval(MaxLeeway),
 		"{ahead}", interval(MaxIssuerSkew),
 	)
 	fill := func(sql string) string {
-		return microsPattern.ReplaceAllString(constants.Replace(sql), "(extract(epoch FROM $1) * 1000000)::bigint")
-	}
-	sweep := func(table string) string {
-		return fill(strings.ReplaceAll(sweepSQL, "{table}", table))
+		sql = microsPattern.ReplaceAllString(constants.Replace(sql), "(extract(epoch FROM $1) {*} 1000000)::bigint")
+		sql = notePattern.ReplaceAllString(sql, "CASE WHEN $1::pg_catalog.text {<>} '' THEN {decoded $1::pg_catalog.text} END")
+		sql = decodedPattern.ReplaceAllString(sql, "pg_catalog.convert_from(pg_catalog.decode($1, 'hex'), 'UTF8')")
+		sql = encodedPattern.ReplaceAllString(sql, "coalesce(pg_catalog.encode(pg_catalog.convert_to($1, 'UTF8'), 'hex'), '')")
+		sql = skewPattern.ReplaceAllString(sql, "pg_catalog.make_interval(secs => $1::double precision)")
+		return operatorPattern.ReplaceAllString(sql, "OPERATOR(pg_catalog.$1)")
 	}
 	return statements{
-		begin:         "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+		begin:         "BEGIN ISOLATION LEVEL READ COMMITTED",
+		beginWritable: "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
 		commit:        "COMMIT",
 		rollback:      "ROLLBACK",
 		durable:       durableSQL,
+		standbys:      "SELECT pg_catalog.current_setting('synchronous_standby_names')",
 		check:         fill(checkSQL),
-		checkMany:     fill(checkManySQL),
 		lookup:        fill(lookupSQL),
-		revokeTokens:  fill(revokeTokensSQL),
+		revoke:        fill(revokeSQL),
 		redeem:        fill(redeemSQL),
-		redeemed:      fill(redeemedSQL),
-		revokeSession: fill(revokeSessionSQL),
 		placeEpoch:    fill(placeEpochSQL),
 		moveEpoch:     fill(moveEpochSQL),
 		raiseEpoch:    fill(raiseEpochSQL),
-		epochs:        fill(epochsSQL),
-		schemaVersion: fill("SELECT {schema}.schema_version()"),
-		sweepTimeout:  sweepTimeoutSQL,
-		sweepTokens:   sweep("revoked_tokens"),
-		sweepSessions: sweep("sessions"),
-		sweepEpochs:   sweep("user_epochs"),
+		schemaVersion: fill("SELECT {schema}.schema_version()::pg_catalog.text"),
+		sweepTimeout:  fill(sweepTimeoutSQL),
+		sweep:         fill(sweepSQL),
+		keepReserve:   fill(reserveSQL),
+		obstacle:      fill(obstacleSQL),
 	}
 }
 
-// microsPattern is how the statements below ask for a time: in whole microseconds since 1970, because as text it would
-// depend on DateStyle.
+// ask is the check statement with its keys.
+func (s *statements) ask(keys [][16]byte) statement {
+	return statement{sql: s.check, args: []any{hexArray(keys)}}
+}
+
+// microsPattern is how the statements below ask for a time: in whole microseconds since 1970,
+// because as text it would depend on DateStyle.
 var microsPattern = regexp.MustCompile(`\{micros ([^}]*)\}`)
 
-// interval writes a duration in seconds, because a day of '400 days' has 23 hours once a year in some time zones.
+// interval writes a duration in seconds, because a day of '400 days' has 23 hours once a year
+// in some time zones.
 func interval(d time.Duration) string {
 	return fmt.Sprintf("interval '%d seconds'", int64(d/time.Second))
 }
 
-// An acknowledged revocation survives a crash: a weaker setting is raised for this transaction, a stronger one stays.
-const durableSQL = `SELECT set_config('synchronous_commit', 'on', true)
-WHERE current_setting('synchronous_commit') IN ('off', 'local')`
+// notePattern is how the statements below read a text that may be empty, which is stored as null.
+// nullif would look for its operator in the search_path.
+var notePattern = regexp.MustCompile(`\{note (\$\d)\}`)
 
-// Four scans of primary keys in one snapshot, with the clock and whether this is a standby. They are scalar subqueries
-// of key = $n, because the generic plan of that form is an index scan from the first row on; TestCheckPlan looks at it.
-const checkSQL = `SELECT pg_is_in_recovery(), {micros clock_timestamp()},
-(SELECT {micros revoked_at} FROM {schema}.revoked_tokens WHERE key = $1::uuid),
-(SELECT {micros revoked_at} FROM {schema}.sessions WHERE key = $2::uuid),
-(SELECT {micros not_before} FROM {schema}.user_epochs WHERE key = $3::uuid),
-(SELECT {micros not_before} FROM {schema}.user_epochs WHERE key = $4::uuid)`
+// decodedPattern is how the statements below read a name that was sent as the hexadecimal digits of
+// its UTF-8, and encodedPattern how they return one.
+var (
+	decodedPattern = regexp.MustCompile(`\{decoded ([^}]*)\}`)
+	encodedPattern = regexp.MustCompile(`\{encoded ([^}]*)\}`)
+)
 
-// The same for many tokens, with a row for each key that was found. OFFSET 0 keeps each lookup a query of its own, planned for
-// one key, so that it is the same index scan; as a join it could be planned as a scan of the table. Here and below, that a
-// session is not revoked is for Go to see: the partial index on xid could be scanned for it, whole, if it was empty once.
-const checkManySQL = `SELECT 0, pg_is_in_recovery()::int::bigint, {micros clock_timestamp()}
-UNION ALL SELECT 1, n.i, r.at FROM unnest((SELECT $1::uuid[])) WITH ORDINALITY AS n (key, i), LATERAL (
-    SELECT {micros t.revoked_at} AS at FROM {schema}.revoked_tokens AS t WHERE t.key = n.key OFFSET 0) AS r
-UNION ALL SELECT 2, n.i, r.at FROM unnest((SELECT $2::uuid[])) WITH ORDINALITY AS n (key, i), LATERAL (
-    SELECT {micros s.revoked_at} AS at FROM {schema}.sessions AS s WHERE s.key = n.key OFFSET 0) AS r
-UNION ALL SELECT 3, n.i, r.at FROM unnest((SELECT $3::uuid[])) WITH ORDINALITY AS n (key, i), LATERAL (
-    SELECT {micros e.not_before} AS at FROM {schema}.user_epochs AS e WHERE e.key = n.key OFFSET 0) AS r
-UNION ALL SELECT 4, n.i, r.at FROM unnest((SELECT $4::uuid[])) WITH ORDINALITY AS n (key, i), LATERAL (
-    SELECT {micros e.not_before} AS at FROM {schema}.user_epochs AS e WHERE e.key = n.key OFFSET 0) AS r`
+// skewPattern is how the statements below read a number of seconds.
+var skewPattern = regexp.MustCompile(`\{skew (\$\d)\}`)
 
-const lookupSQL = `SELECT 'clock', 0::bigint, 0::bigint, '', '', pg_is_in_recovery()
-UNION ALL SELECT 'token', {micros revoked_at}, {micros expires_at}, coalesce(reason, ''), coalesce(actor, ''), false
-FROM {schema}.revoked_tokens WHERE key = $1::uuid
-UNION ALL SELECT 'session', {micros revoked_at}, {micros expires_at}, coalesce(reason, ''), coalesce(actor, ''), false
-FROM {schema}.sessions WHERE key = $2::uuid
-UNION ALL SELECT 'user', {micros not_before}, {micros expires_at}, coalesce(reason, ''), coalesce(actor, ''), false
-FROM {schema}.user_epochs WHERE key = $3::uuid
-UNION ALL SELECT 'issuer', {micros not_before}, {micros expires_at}, coalesce(reason, ''), coalesce(actor, ''), false
-FROM {schema}.user_epochs WHERE key = $4::uuid`
+// operatorPattern is how the statements below write an operator of pg_catalog.
+var operatorPattern = regexp.MustCompile(`\{([-+*=<>]+)\}`)
 
-// The rows come sorted by key, so that two batches lock in the same order. The last WHERE spares a repeat the new row
-// version that it does not need.
-const revokeTokensSQL = `INSERT INTO {schema}.revoked_tokens AS t (key, issuer, jti, expires_at, revoked_at, reason, actor)
-SELECT n.key, n.issuer, n.jti, coalesce(n.expires_at, clock.now + {lifetime}), clock.now,
-       nullif($5::text, ''), nullif($6::text, '')
-FROM (SELECT clock_timestamp() AS now) AS clock,
-     unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) AS n (key, issuer, jti, expires_at)
-WHERE n.expires_at IS NULL OR n.expires_at > clock.now - {margin}
+// An acknowledged revocation survives a crash: a weaker setting is raised for this
+// transaction, a stronger one stays. A gateway may read statements and refuse one that
+// names the setting as a text. The warning of a commit that no longer waits for its
+// synchronous standby must reach the client.
+const durableSQL = `DO $$BEGIN
+    IF pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) ANY ('{off,local}'::pg_catalog.text[]) THEN
+        SET LOCAL synchronous_commit = on;
+    END IF;
+    IF pg_catalog.current_setting('client_min_messages') OPERATOR(pg_catalog.=) 'error' THEN
+        SET LOCAL client_min_messages = warning;
+    END IF;
+END$$`
+
+// Every check, of one token or of many, and every read of epochs: the circumstances, the clock, and
+// a row for each key that was found, from one snapshot; one row without a key where none was.
+// The array is a sub-select, so that its length does not take part in the plan, which is made once
+// for a connection. TestCheckPlan looks at it.
+const checkSQL = `SELECT pg_catalog.concat_ws(' ', {circumstances}, {micros pg_catalog.clock_timestamp()}, t.key, {micros t.since})
+FROM (SELECT 1) AS one LEFT JOIN {schema}.revocations AS t ON t.key {=} ANY ((SELECT $1::pg_catalog.uuid[])::pg_catalog.uuid[])`
+
+// The same with the columns that operators read.
+const lookupSQL = `SELECT {circumstances}, coalesce(t.scope, ''), {encoded t.issuer}, {encoded t.id},
+    coalesce({micros t.since}::pg_catalog.text, ''), coalesce({micros t.expires_at}::pg_catalog.text, ''), {encoded t.reason}, {encoded t.actor}
+FROM (SELECT 1) AS one LEFT JOIN {schema}.revocations AS t ON t.key {=} ANY ((SELECT $1::pg_catalog.uuid[])::pg_catalog.uuid[])`
+
+// Tokens and sessions. The rows come sorted by key, so that two batches lock in the same order. The
+// last WHERE spares a repeat the new row version that it does not need. A row that looks expired is
+// written all the same, and kept from now on, because the clock may be ahead.
+const revokeSQL = `INSERT INTO {schema}.revocations AS t (key, since, expires_at, revoked_at, scope, issuer, id, reason, actor)
+SELECT n.key, clock.now, greatest(CASE WHEN n.expires_at {<>} '' THEN n.expires_at::timestamp with time zone ELSE clock.now {+} {lifetime} END,
+           clock.now), clock.now,
+       $1::pg_catalog.text, {decoded n.issuer}, {decoded n.id}, {note $6}, {note $7}
+FROM (SELECT pg_catalog.clock_timestamp() AS now) AS clock,
+     ROWS FROM (pg_catalog.unnest($2::pg_catalog.uuid[]), pg_catalog.unnest($3::pg_catalog.text[]),
+         pg_catalog.unnest($4::pg_catalog.text[]), pg_catalog.unnest($5::pg_catalog.text[])) AS n (key, issuer, id, expires_at)
 ON CONFLICT (key) DO UPDATE SET
     expires_at = greatest(t.expires_at, EXCLUDED.expires_at),
     reason = coalesce(t.reason, EXCLUDED.reason),
     actor = coalesce(t.actor, EXCLUDED.actor)
-WHERE t.expires_at < EXCLUDED.expires_at
+WHERE t.expires_at {<} EXCLUDED.expires_at
    OR (t.reason IS NULL AND EXCLUDED.reason IS NOT NULL)
    OR (t.actor IS NULL AND EXCLUDED.actor IS NOT NULL)`
 
-// One winner: the primary key lets one insert in. A token past the leeway never wins, since its row may be gone.
-const redeemSQL = `INSERT INTO {schema}.revoked_tokens (key, issuer, jti, expires_at, revoked_at, reason, actor)
-SELECT $1::uuid, $2::text, $3::text, $4::timestamptz, clock.now, nullif($5::text, ''), nullif($6::text, '')
-FROM (SELECT clock_timestamp() AS now) AS clock
-WHERE $4::timestamptz >= clock.now - {leeway}
+// One winner: the primary key lets one insert in. A token past the leeway never wins, since its row
+// may be gone.
+const redeemSQL = `INSERT INTO {schema}.revocations (key, since, expires_at, revoked_at, scope, issuer, id, reason, actor)
+SELECT $1::pg_catalog.uuid, clock.now, greatest($5::pg_catalog.timestamptz, clock.now), clock.now,
+       $2::pg_catalog.text, {decoded $3::pg_catalog.text}, {decoded $4::pg_catalog.text}, {note $6}, {note $7}
+FROM (SELECT pg_catalog.clock_timestamp() AS now) AS clock
+WHERE $5::pg_catalog.timestamptz {>=} (clock.now {-} {leeway})
 ON CONFLICT (key) DO NOTHING
-RETURNING 1`
+RETURNING 'written'::pg_catalog.text`
 
-// A second statement, because the snapshot of the first does not show the row that it waited for.
-const redeemedSQL = `SELECT (SELECT {micros revoked_at} FROM {schema}.revoked_tokens WHERE key = $1::uuid), {micros clock_timestamp()}`
-
-const revokeSessionSQL = `INSERT INTO {schema}.sessions AS s (key, issuer, sid, expires_at, revoked_at, reason, actor)
-SELECT $1::uuid, $2::text, $3::text, clock.now + {lifetime}, clock.now, nullif($4::text, ''), nullif($5::text, '')
-FROM (SELECT clock_timestamp() AS now) AS clock
-ON CONFLICT (key) DO UPDATE SET
-    expires_at = greatest(s.expires_at, EXCLUDED.expires_at),
-    revoked_at = coalesce(s.revoked_at, EXCLUDED.revoked_at),
-    reason = coalesce(s.reason, EXCLUDED.reason),
-    actor = coalesce(s.actor, EXCLUDED.actor)`
-
-// An epoch moves in two statements, because its instant must be read off the clock while the row is locked: until the
-// commit nobody sees the new epoch, and what is stamped meanwhile must die. What an INSERT proposes is computed before it waits
-// for a lock, and so is the SET list of an UPDATE, unless the row has changed by the end of the wait. So the first
-// statement only sees to it that there is a row and that it is ours: a conflicting row is locked even where WHERE is false.
-const placeEpochSQL = `INSERT INTO {schema}.user_epochs AS e (key, issuer, subject, not_before, expires_at, revoked_at)
-VALUES ($1::uuid, $2::text, nullif($3::text, ''), to_timestamp(0), clock_timestamp() + {lifetime}, clock_timestamp())
+// An epoch moves in two statements, because its instant must be read off the clock while the row is
+// locked: until the commit no other transaction sees the new epoch, and a token that is stamped
+// meanwhile must be refused. What an INSERT proposes is computed before it waits for a lock, and so
+// is the SET list of an UPDATE, unless the row has changed by the end of the wait. So the first
+// statement only makes sure that the row exists and is locked: a conflicting row is locked even
+// where WHERE is false.
+const placeEpochSQL = `INSERT INTO {schema}.revocations AS e (key, since, expires_at, revoked_at, scope, issuer, id)
+VALUES ($1::pg_catalog.uuid, pg_catalog.to_timestamp(0), pg_catalog.clock_timestamp() {+} {lifetime}, pg_catalog.clock_timestamp(),
+        $2::pg_catalog.text, {decoded $3::pg_catalog.text}, {note $4})
 ON CONFLICT (key) DO UPDATE SET revoked_at = e.revoked_at WHERE false`
 
-const moveEpochSQL = `UPDATE {schema}.user_epochs AS e SET
-    not_before = greatest(clock_timestamp() + make_interval(secs => $2::float8), e.not_before) + interval '1 microsecond',
-    expires_at = greatest(clock_timestamp() + make_interval(secs => $2::float8), e.not_before) + {lifetime},
-    revoked_at = clock_timestamp(),
-    reason = coalesce(e.reason, nullif($3::text, '')),
-    actor = coalesce(e.actor, nullif($4::text, ''))
-WHERE key = $1::uuid
-RETURNING {micros not_before}, (SELECT {micros i.not_before} FROM {schema}.user_epochs AS i WHERE i.key = $5::uuid)`
+const moveEpochSQL = `UPDATE {schema}.revocations AS e SET
+    since = greatest(pg_catalog.clock_timestamp() {+} {skew $2}, e.since) {+} interval '1 microsecond',
+    expires_at = greatest(pg_catalog.clock_timestamp() {+} {skew $2}, e.since) {+} {lifetime},
+    revoked_at = pg_catalog.clock_timestamp(),
+    reason = coalesce(e.reason, {note $3}),
+    actor = coalesce(e.actor, {note $4})
+WHERE e.key {=} $1::pg_catalog.uuid
+RETURNING {micros e.since}::pg_catalog.text,
+    coalesce((SELECT {micros i.since} FROM {schema}.revocations AS i WHERE i.key {=} $5::pg_catalog.uuid)::pg_catalog.text, '')`
 
 // The instant is the caller's, so one statement does.
-const raiseEpochSQL = `INSERT INTO {schema}.user_epochs AS e (key, issuer, subject, not_before, expires_at, revoked_at, reason, actor)
-SELECT $1::uuid, $2::text, $3::text, $4::timestamptz, greatest($4::timestamptz, clock.now) + {lifetime}, clock.now,
-       nullif($5::text, ''), nullif($6::text, '')
-FROM (SELECT clock_timestamp() AS now) AS clock
-WHERE $4::timestamptz <= clock.now + {ahead}
+const raiseEpochSQL = `INSERT INTO {schema}.revocations AS e (key, since, expires_at, revoked_at, scope, issuer, id, reason, actor)
+SELECT $1::pg_catalog.uuid, $5::pg_catalog.timestamptz, greatest($5::pg_catalog.timestamptz, clock.now) {+} {lifetime}, clock.now,
+       $2::pg_catalog.text, {decoded $3::pg_catalog.text}, {decoded $4::pg_catalog.text}, {note $6}, {note $7}
+FROM (SELECT pg_catalog.clock_timestamp() AS now) AS clock
+WHERE $5::pg_catalog.timestamptz {<=} (clock.now {+} {ahead})
 ON CONFLICT (key) DO UPDATE SET
-    not_before = greatest(e.not_before, EXCLUDED.not_before),
+    since = greatest(e.since, EXCLUDED.since),
     expires_at = greatest(e.expires_at, EXCLUDED.expires_at),
     reason = coalesce(e.reason, EXCLUDED.reason),
     actor = coalesce(e.actor, EXCLUDED.actor)
-RETURNING 1`
+RETURNING 'written'::pg_catalog.text`
 
-const epochsSQL = `SELECT pg_is_in_recovery(), {micros clock_timestamp()},
-(SELECT {micros not_before} FROM {schema}.user_epochs WHERE key = $1::uuid),
-(SELECT {micros not_before} FROM {schema}.user_epochs WHERE key = $2::uuid)`
+// The timeout of a batch is lowered to ours and never raised: where an administrator allows less,
+// that stands.
+const sweepTimeoutSQL = `SELECT pg_catalog.set_config('statement_timeout', $1::pg_catalog.text, true) FROM pg_catalog.pg_settings AS s
+WHERE s.name {=} 'statement_timeout' AND (s.setting::bigint {=} 0 OR s.setting::bigint {>} $1::bigint)`
 
-// The timeout of a batch is lowered to ours and never raised: where an administrator allows less, that stands.
-const sweepTimeoutSQL = `SELECT set_config('statement_timeout', $1::text, true) FROM pg_catalog.pg_settings
-WHERE name = 'statement_timeout' AND (setting::bigint = 0 OR setting::bigint > $1::bigint)`
-
-// The limit of time is a subquery, because a volatile function cannot be an index condition. A row that somebody is
-// writing is skipped, and one that was extended since the snapshot is judged again by its newest version. The array
-// makes the deletion an index scan whatever the statistics say; a join was seen to compare every row with every other.
+// The limit of time is a subquery, because a volatile function cannot be an index condition. A row
+// that another transaction is writing is skipped, and one that was extended since the snapshot is
+// judged again by its newest version. The array makes the deletion an index scan under any
+// statistics; a join was seen to compare every row with every other. A batch begins where the
+// one before it ended ($3), because the index keeps the entries of deleted rows until a vacuum.
 const sweepSQL = `WITH deleted AS (
-    DELETE FROM {schema}.{table} WHERE key = ANY (ARRAY(
-        SELECT key FROM {schema}.{table}
-        WHERE expires_at < (SELECT clock_timestamp() - make_interval(secs => $1::float8))
-        ORDER BY expires_at LIMIT $2::bigint FOR UPDATE SKIP LOCKED))
-    RETURNING 1)
-SELECT count(*) FROM deleted`
+    DELETE FROM {schema}.revocations AS d WHERE d.key {=} ANY (ARRAY(
+        SELECT t.key FROM {schema}.revocations AS t
+        WHERE t.expires_at {>=} (pg_catalog.to_timestamp(0) {+} ($3::bigint {*} interval '1 microsecond'))
+          AND t.expires_at {<} (SELECT pg_catalog.clock_timestamp() {-} {skew $1})
+        ORDER BY t.expires_at LIMIT $2::bigint FOR UPDATE SKIP LOCKED))
+    RETURNING d.scope, d.expires_at)
+SELECT pg_catalog.concat(pg_catalog.row_security_active('{schema}.revocations'::pg_catalog.text)), coalesce(d.scope, ''),
+    coalesce(d.rows::pg_catalog.text, ''), coalesce(d.last::pg_catalog.text, '')
+FROM (SELECT 1) AS one LEFT JOIN (
+    SELECT scope, pg_catalog.count(*) AS rows, {micros pg_catalog.max(expires_at)} AS last
+    FROM deleted GROUP BY scope) AS d ON true`
+
+// What keeps vacuum from removing deleted rows of this database, the oldest first: a sweep
+// that times out walks over them. Of sessions of other roles it sees only those that this
+// role may see. A session without a database is that of a standby.
+const obstacleSQL = `SELECT o.kind, {encoded o.name}, o.age::pg_catalog.text FROM (
+    SELECT 'session', a.pid::pg_catalog.text, pg_catalog.age(a.backend_xmin) FROM pg_catalog.pg_stat_activity AS a
+    WHERE a.backend_xmin IS NOT NULL AND a.pid {<>} pg_catalog.pg_backend_pid()
+      AND (a.datname IS NULL OR a.datname {=} pg_catalog.current_database())
+    UNION ALL SELECT 'prepared transaction', p.gid, pg_catalog.age(p.transaction) FROM pg_catalog.pg_prepared_xacts AS p
+    WHERE p.database {=} pg_catalog.current_database()
+    UNION ALL SELECT 'replication slot', r.slot_name::pg_catalog.text, pg_catalog.age(r.xmin)
+    FROM pg_catalog.pg_replication_slots AS r WHERE r.xmin IS NOT NULL) AS o (kind, name, age)
+ORDER BY o.age DESC LIMIT 1`
+
+// The reserve comes with the migration, and keeps the plan of a check from depending on the size of
+// the table.
+const reserveSQL = schema.ReserveSQL

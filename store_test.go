@@ -4,10 +4,10 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/pgserver"
+	"github.com/pgrevoke/revoke/internal/testkit"
 	"github.com/pgrevoke/revoke/migrations"
 	"github.com/pgrevoke/revoke/revoketest"
 )
@@ -26,7 +26,7 @@ func TestStore(t *testing.T) {
 	} {
 		t.Run("postgres/"+mode.String(), func(t *testing.T) {
 			t.Parallel()
-			store := openStore(t, pgserver.Pool(t, pgserver.Database(t), withMode(mode)))
+			store := testkit.OpenStore(t, pgserver.Pool(t, pgserver.Database(t), testkit.WithMode(mode)))
 			revoketest.Test(t, func(testing.TB) revoke.Store { return store })
 		})
 	}
@@ -34,31 +34,8 @@ func TestStore(t *testing.T) {
 		t.Parallel()
 		const schema = "order" // a word that SQL keeps for itself
 		pool := pgserver.Pool(t, pgserver.EmptyDatabase(t))
-		if err := migrations.Up(t.Context(), pool, migrations.WithSchema(schema)); err != nil {
-			t.Fatal(err)
-		}
-		store := openStore(t, pool, revoke.WithSchema(schema))
+		testkit.Must(t, migrations.Up(t.Context(), pool, migrations.WithSchema(schema)))
+		store := testkit.OpenStore(t, pool, revoke.WithSchema(schema))
 		revoketest.Test(t, func(testing.TB) revoke.Store { return store })
 	})
-}
-
-// openStore returns a store on the pool.
-func openStore(tb testing.TB, pool *pgxpool.Pool, opts ...revoke.PostgresOption) *revoke.Postgres {
-	tb.Helper()
-	store, err := revoke.NewPostgres(pool, opts...)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return store
-}
-
-// newStore returns a store on a database of the test's own, and its pool.
-func newStore(tb testing.TB, opts ...revoke.PostgresOption) (*revoke.Postgres, *pgxpool.Pool) {
-	tb.Helper()
-	pool := pgserver.Pool(tb, pgserver.Database(tb))
-	return openStore(tb, pool, opts...), pool
-}
-
-func withMode(mode pgx.QueryExecMode) func(*pgxpool.Config) {
-	return func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = mode }
 }

@@ -7,11 +7,14 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"time"
+
+	"github.com/pgrevoke/revoke/internal/circumstances"
 )
 
-// Sweeper deletes rows that no verifier needs any more: RetentionMargin or longer past their expiry, by the database's
-// clock. No check depends on it; it saves space. Every replica of a service may run one at the same time, without a
-// leader: they skip the rows that another holds. It holds no lock for longer than a batch.
+// Sweeper deletes rows that no verifier needs any more: RetentionMargin or longer past their
+// expiry, by the database's clock. No check depends on it; it saves space. Every replica of a
+// service may run one at the same time, without a leader: they skip rows that another sweeper
+// has locked. It holds no lock for longer than a batch.
 type Sweeper struct {
 	store *Postgres
 	sweeperConfig
@@ -20,25 +23,52 @@ type Sweeper struct {
 // SweeperOption configures [NewSweeper].
 type SweeperOption func(*sweeperConfig) error
 
+func (o SweeperOption) run(c *sweeperConfig) error {
+	if o == nil {
+		return errNilOption
+	}
+	return o(c)
+}
+
 type sweeperConfig struct {
 	margin       time.Duration
 	interval     time.Duration
 	batch        int
 	batchTimeout time.Duration
-	report       func(SweepResult, error)
 }
+
+// Defaults and limits of the options of [NewSweeper]. A batch above the limits holds back vacuum in
+// the whole database.
+const (
+	// DefaultSweepInterval is of WithInterval, ± 20 %: rows cost space only.
+	DefaultSweepInterval = 5 * time.Minute
+	// DefaultSweepBatch is of WithBatchSize, in rows: some 30 ms, so that no writer waits for long.
+	DefaultSweepBatch = 5000
+	// DefaultBatchTimeout is of WithBatchTimeout.
+	DefaultBatchTimeout = 10 * time.Second
+	// MaxSweepBatch is of WithBatchSize, in rows.
+	MaxSweepBatch = 1_000_000
+	// MaxBatchTimeout is of WithBatchTimeout.
+	MaxBatchTimeout = time.Hour
+)
 
 // SweepResult counts what one pass deleted.
 type SweepResult struct {
-	Tokens   int64         // rows of revoked and redeemed tokens
-	Sessions int64         // rows of sessions
-	Epochs   int64         // rows of users' and issuers' epochs
-	Batches  int           // transactions, those that found nothing among them
-	Duration time.Duration // by this machine's clock
+	Deleted  map[Scope]int64 // rows by scope; a scope of which none was deleted is missing
+	Batches  int             // transactions, those that found nothing among them
+	Duration time.Duration   // by this machine's clock
 }
 
-// WithMargin sets how long a row is kept past its expiry. At least [RetentionMargin], which is the default: a shorter
-// one could bring a revoked token back where clocks differ.
+// Total returns how many rows were deleted.
+func (r SweepResult) Total() (rows int64) {
+	for _, n := range r.Deleted {
+		rows += n
+	}
+	return rows
+}
+
+// WithMargin sets how long a row is kept past its expiry. At least [RetentionMargin], which is
+// the default: a shorter one could bring a revoked token back where clocks differ.
 func WithMargin(d time.Duration) SweeperOption {
 	return func(c *sweeperConfig) error {
 		if d < RetentionMargin {
@@ -49,8 +79,8 @@ func WithMargin(d time.Duration) SweeperOption {
 	}
 }
 
-// WithInterval sets the time between two passes of Run, which varies by ± 20 %, so that replicas that started together
-// do not sweep together. Default: [DefaultSweepInterval].
+// WithInterval sets the time between two passes of Run, which varies by ± 20 %, so that
+// replicas that started together do not sweep together. Default: [DefaultSweepInterval].
 func WithInterval(d time.Duration) SweeperOption {
 	return func(c *sweeperConfig) error {
 		if d <= 0 {
@@ -61,7 +91,8 @@ func WithInterval(d time.Duration) SweeperOption {
 	}
 }
 
-// WithBatchSize sets how many rows one transaction deletes at most. At most [MaxSweepBatch]. Default: [DefaultSweepBatch].
+// WithBatchSize sets how many rows one transaction deletes at most. At most [MaxSweepBatch].
+// Default: [DefaultSweepBatch].
 func WithBatchSize(rows int) SweeperOption {
 	return func(c *sweeperConfig) error {
 		if rows <= 0 || rows > MaxSweepBatch {
@@ -72,9 +103,9 @@ func WithBatchSize(rows int) SweeperOption {
 	}
 }
 
-// WithBatchTimeout sets how long one batch may take in the database. A shorter statement_timeout of the role stands. At least a
-// millisecond, at most [MaxBatchTimeout]. A batch that takes longer is tried again with half the rows. Default:
-// [DefaultBatchTimeout].
+// WithBatchTimeout sets how long one batch may take in the database. A shorter
+// statement_timeout of the role stands. At least a millisecond, at most [MaxBatchTimeout]. A
+// batch that takes longer is tried again with half the rows. Default: [DefaultBatchTimeout].
 func WithBatchTimeout(d time.Duration) SweeperOption {
 	return func(c *sweeperConfig) error {
 		if d < time.Millisecond || d > MaxBatchTimeout {
@@ -85,19 +116,7 @@ func WithBatchTimeout(d time.Duration) SweeperOption {
 	}
 }
 
-// WithReport makes Run call report after each pass, in its own goroutine, for logs and metrics. Default: none, and then nobody
-// learns of a pass that failed.
-func WithReport(report func(SweepResult, error)) SweeperOption {
-	return func(c *sweeperConfig) error {
-		if report == nil {
-			return errors.New("report is nil")
-		}
-		c.report = report
-		return nil
-	}
-}
-
-// NewSweeper returns a sweeper of the store's tables. It starts nothing: see [Sweeper.Run].
+// NewSweeper returns a sweeper of the store's table. It starts nothing: see [Sweeper.Run].
 func NewSweeper(store *Postgres, opts ...SweeperOption) (*Sweeper, error) {
 	if store == nil {
 		return nil, errors.New("revoke: NewSweeper: store is nil")
@@ -107,22 +126,19 @@ func NewSweeper(store *Postgres, opts ...SweeperOption) (*Sweeper, error) {
 		interval:     DefaultSweepInterval,
 		batch:        DefaultSweepBatch,
 		batchTimeout: DefaultBatchTimeout,
-		report:       func(SweepResult, error) {},
 	}}
-	if err := apply("NewSweeper", &s.sweeperConfig, opts); err != nil {
+	if err := apply("NewSweeper", &s.sweeperConfig, opts, SweeperOption.run); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// Run sweeps at once and then at every interval, until ctx ends; then it returns nil. A pass that failed is reported and
-// the next one tried.
+// Run sweeps at once and then at every interval, until ctx ends; then it returns nil. A pass
+// that failed is followed by the next one. Run reports each pass to the store's hooks alone:
+// see [WithHook] and [SweepHook].
 func (s *Sweeper) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		result, err := s.Sweep(ctx)
-		if ctx.Err() == nil { // that a pass failed because it was ended is no news
-			s.report(result, err)
-		}
+		_, _ = s.Sweep(ctx) // the hooks hear of its result and its error
 		pause := time.NewTimer(jitter(s.interval))
 		select {
 		case <-pause.C:
@@ -136,50 +152,109 @@ func (s *Sweeper) Run(ctx context.Context) error {
 // jitter varies d by ± 20 %.
 func jitter(d time.Duration) time.Duration { return d*4/5 + rand.N(d*2/5+1) }
 
-// Sweep makes one pass: batch after batch, each a transaction of its own, until nothing is left to delete or ctx ends.
-// What was deleted before an error is counted in the result. The error matches ErrUnavailable.
+// Sweep makes one pass: batch after batch, each a transaction of its own, until nothing is left
+// to delete or ctx ends. Rows that were deleted before an error are counted in the result. The
+// error matches ErrUnavailable. A pass that ctx ended is not reported to hooks.
 func (s *Sweeper) Sweep(ctx context.Context) (SweepResult, error) {
-	var result SweepResult
+	result := SweepResult{Deleted: make(map[Scope]int64)}
 	start := time.Now()
-	for _, table := range [...]struct {
-		sql   string
-		count *int64
-	}{
-		{s.store.sql.sweepTokens, &result.Tokens},
-		{s.store.sql.sweepSessions, &result.Sessions},
-		{s.store.sql.sweepEpochs, &result.Epochs},
-	} {
-		if err := s.sweepTable(ctx, table.sql, table.count, &result.Batches); err != nil {
-			result.Duration = time.Since(start)
-			return result, s.store.fail(ctx, "Sweep", err)
-		}
+	err := s.sweep(ctx, &result)
+	if err == nil {
+		err = s.keepReserve(ctx)
 	}
 	result.Duration = time.Since(start)
-	return result, nil
+	if err != nil {
+		err = s.store.fail(ctx, "Sweep", err)
+	}
+	if ctx.Err() == nil {
+		for _, hook := range s.store.hooks.sweep {
+			hook.OnSweep(ctx, SweepEvent{Result: result, Err: err})
+		}
+	}
+	return result, err
 }
 
-func (s *Sweeper) sweepTable(ctx context.Context, sql string, count *int64, batches *int) error {
+// keepReserve writes the rows of the reserve that are lost. It is bounded as a batch is. A
+// role that may not insert leaves them to one that may: without the reserve a check can be
+// slow, and is never wrong.
+func (s *Sweeper) keepReserve(ctx context.Context) error {
+	err := s.store.run.run(ctx, s.timeout(), statement{sql: s.store.sql.keepReserve})
+	if hasCode(err, "42501") { // insufficient_privilege
+		return nil
+	}
+	return err
+}
+
+// timeout is the statement that bounds the statements after it in the database.
+func (s *Sweeper) timeout() statement {
+	return statement{sql: s.store.sql.sweepTimeout, args: []any{strconv.FormatInt(s.batchTimeout.Milliseconds(), 10)}}
+}
+
+func (s *Sweeper) sweep(ctx context.Context, result *SweepResult) error {
 	size := s.batch
+	last := int64(0) // the expiry of the last row that was deleted, in microseconds since 1970
 	for {
-		deleted, err := s.sweepBatch(ctx, sql, size)
-		if hasCode(err, "57014") && ctx.Err() == nil && size > 1 { // query_canceled: a statement timeout
-			size = max(1, size/2)
-			continue
+		b, err := s.sweepBatch(ctx, size, last)
+		if isTimeout(err) && ctx.Err() == nil {
+			if size > 1 {
+				size = max(1, size/2)
+				continue
+			}
+			err = s.withObstacle(ctx, err)
 		}
 		if err != nil {
 			return err
 		}
-		*count += deleted
-		*batches++
-		if deleted < int64(size) {
+		result.Batches++
+		rows := 0
+		for scope, n := range b.deleted {
+			result.Deleted[scope] += n
+			rows += int(n)
+		}
+		if rows < size {
 			return nil
 		}
+		last = b.last
 	}
 }
 
-func (s *Sweeper) sweepBatch(ctx context.Context, sql string, size int) (deleted int64, err error) {
-	timeout := statement{s.store.sql.sweepTimeout, []any{strconv.FormatInt(s.batchTimeout.Milliseconds(), 10)}}
-	err = s.store.run.run(ctx, func(r row) error { return r.Scan(&deleted) }, timeout,
-		statement{sql, []any{s.margin.Seconds(), size}})
-	return deleted, err
+// isTimeout reports whether a batch was ended by a timeout of the server's: query_canceled,
+// lock_not_available, transaction_timeout, idle_in_transaction_session_timeout.
+func isTimeout(err error) bool { return hasCode(err, "57014", "55P03", "25P04", "25P03") }
+
+// batch is what one transaction deleted.
+type batch struct {
+	deleted map[Scope]int64
+	last    int64 // the latest expiry of a deleted row, in microseconds since 1970
+}
+
+func (s *Sweeper) sweepBatch(ctx context.Context, size int, from int64) (b batch, err error) {
+	sweep := statement{sql: s.store.sql.sweep, args: []any{secondsText(s.margin), strconv.Itoa(size), strconv.FormatInt(from, 10)}, scan: func(current row) error {
+		c := readColumns(current, 4)
+		hidden, scope, rows, last := c.text(), Scope(c.text()), c.number(), c.number()
+		if hidden == "t" {
+			return circumstances.ErrHidden
+		}
+		if scope != "" {
+			b.deleted[scope] = rows
+			b.last = max(b.last, last)
+		}
+		return c.err
+	}}
+	sweep.reset = func() { b = batch{deleted: make(map[Scope]int64)} }
+	err = s.store.run.run(ctx, s.timeout(), sweep)
+	return b, err
+}
+
+// withObstacle adds what keeps vacuum from removing deleted rows, as far as it can be found out.
+func (s *Sweeper) withObstacle(ctx context.Context, err error) error {
+	ctx, cancel := s.store.deadline(ctx)
+	defer cancel()
+	c := readColumns(s.store.Pool().QueryRow(ctx, s.store.sql.obstacle), 3)
+	kind, name, age := c.text(), c.name(), c.number()
+	if c.err != nil {
+		return err
+	}
+	return fmt.Errorf("%w; the oldest snapshot is that of %s %s, %d transactions old, and vacuum keeps what it may see",
+		err, kind, name, age)
 }

@@ -3,30 +3,35 @@ package revoke
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"strconv"
-	"time"
 )
 
-// Epochs are the instants before which a user's tokens, and all tokens of the issuer, are dead: by the store's clock, in
-// whole microseconds since 1970. Zero stands for "never revoked".
+// Epochs are the instants before which a user's tokens, and all tokens of the issuer, are
+// refused: by the store's clock, in whole microseconds since 1970. Zero stands for "never
+// revoked".
 //
 // Two rules read them.
 //
-// The iat rule, for any token: it is dead if and only if its iat lies before either epoch. An iat has whole seconds, so
-// doubt refuses: a token stamped in the second of a revocation is dead, whichever came first, and a token that replaces
-// it must take its iat from IssueTime. Proof: a stamp is floor(s), where s is the clock then. A later revocation in any
-// scope has E > s >= floor(s): dead. A stamp that IssueTime returns after it has floor(s) >= E: alive.
+// The iat rule, for any token: it is refused if and only if its iat lies before either epoch.
+// An iat has whole seconds, so doubt refuses: a token stamped in the second of a revocation is
+// refused, whichever came first, and a token that replaces it must take its iat from IssueTime.
+// Proof: a stamp is floor(s), where s is the clock then. A later revocation in any scope has E
+// > s >= floor(s): refused. A stamp that IssueTime returns after it has floor(s) >= E:
+// accepted.
 //
-// What the iat rule cannot see: a token stamped between RevokeUser and its COMMIT, a login that checked the old password
-// and was stamped after the commit, an issuer whose clock is ahead, a database clock that was set back.
+// The iat rule does not see: a token stamped between RevokeUser and its COMMIT, a login that
+// checked the old password and was stamped after the commit, an issuer with a clock that is
+// ahead, a database clock that was set back.
 //
-// The claim rule, exact, for tokens of your own: the token carries the epochs that were read in the snapshot that read
-// the credentials, or before it. It is dead if and only if either of its epochs is less than the one that stands.
-// Proof: in each row an epoch only ever grows. What was read before a revocation committed is less than the new epoch:
-// dead. What was read after it is at least that: alive, for every validator, since none knows a greater one. Each epoch
-// is compared with its own row; a single greatest of both would let a revocation of one scope hide an earlier one of the
-// other that commits later. No clock takes part, so nothing waits. Sign the token within an hour of reading them.
+// The claim rule, exact, for tokens of your own: the token carries the epochs that were read in
+// the snapshot that read the credentials, or before it. It is refused if and only if either of
+// its epochs is less than the one that stands. Proof: in each row an epoch only ever grows. An
+// epoch that was read before a revocation committed is less than the new epoch: refused. An
+// epoch that was read after it is at least that: accepted, by every validator, since none knows
+// a greater one. Each epoch is compared with its own row; a single greatest of both would let a
+// revocation of one scope hide an earlier one of the other that commits later. No clock takes
+// part, so nothing waits. Sign the token within an hour of reading them.
 type Epochs struct {
 	User   int64
 	Issuer int64
@@ -35,7 +40,8 @@ type Epochs struct {
 // MarshalJSON writes the pair [user, issuer], the form of the epoch claim.
 func (e Epochs) MarshalJSON() ([]byte, error) { return json.Marshal([2]int64{e.User, e.Issuer}) }
 
-// UnmarshalJSON reads the pair [user, issuer], both whole numbers and not negative, and takes nothing else for one.
+// UnmarshalJSON reads the pair [user, issuer], both whole numbers and not negative, and refuses
+// anything else.
 func (e *Epochs) UnmarshalJSON(data []byte) error {
 	inner, opened := bytes.CutPrefix(bytes.TrimSpace(data), []byte("["))
 	inner, closed := bytes.CutSuffix(inner, []byte("]"))
@@ -43,40 +49,8 @@ func (e *Epochs) UnmarshalJSON(data []byte) error {
 	u, errUser := strconv.ParseUint(string(bytes.TrimSpace(user)), 10, 63)
 	i, errIssuer := strconv.ParseUint(string(bytes.TrimSpace(issuer)), 10, 63)
 	if !opened || !closed || !pair || errUser != nil || errIssuer != nil {
-		return fmt.Errorf("revoke: an epoch claim is a pair of whole numbers, [user, issuer], not %.64q", data)
+		return errors.New("revoke: an epoch claim is a pair of whole numbers, [user, issuer], and neither is negative")
 	}
 	*e = Epochs{User: int64(u), Issuer: int64(i)}
 	return nil
-}
-
-// Judge applies the epoch rule to the token, by its epoch claim where it has one and by iat where not, against the
-// epochs that stand. It returns nil or a *RevokedError. It is for implementations of [Checker].
-func (e Epochs) Judge(token Token) error {
-	stamp := token.IssuedAt.Unix() * 1e6
-	user, issuer := stamp, stamp
-	if token.Epochs != nil {
-		user, issuer = token.Epochs.User, token.Epochs.Issuer
-	}
-	switch {
-	case token.Subject != "" && user < e.User:
-		return &RevokedError{Scope: ScopeUser, Since: time.UnixMicro(e.User).UTC()}
-	case issuer < e.Issuer:
-		return &RevokedError{Scope: ScopeIssuer, Since: time.UnixMicro(e.Issuer).UTC()}
-	}
-	return nil
-}
-
-// IssueTime returns the iat of a token that is stamped at the store's time now, and how long the caller has to wait and
-// ask again where none is alive yet. It is for implementations of [Store].
-func (e Epochs) IssueTime(now time.Time) (iat time.Time, wait time.Duration) {
-	iat = now.Truncate(time.Second)
-	last := time.UnixMicro(max(e.User, e.Issuer))
-	if !iat.Before(last) {
-		return iat.UTC(), 0
-	}
-	alive := last.Truncate(time.Second)
-	if alive.Before(last) {
-		alive = alive.Add(time.Second)
-	}
-	return time.Time{}, alive.Sub(now)
 }

@@ -2,53 +2,56 @@ package revoke
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/pgrevoke/revoke/internal/strict"
+	"github.com/pgrevoke/revoke/internal/oneline"
+	"github.com/pgrevoke/revoke/internal/strictjwt"
 )
 
-// Claims are the claims of a token of your own: the registered ones, the session, and the epochs of its user for the
-// claim rule (see [Epochs] and [WithEpochClaim]). Embed it to add claims of the app's.
-type Claims struct {
-	jwt.RegisteredClaims
-	SessionID string  `json:"sid,omitempty"`
-	Epochs    *Epochs `json:"epochs,omitempty"`
-}
+// systemClock is the one clock of this machine that decides anything; the sweeper and hooks
+// measure durations by time.Now.
+var systemClock = time.Now
 
-// Validator accepts a token only if its signature, its claims and the revocations allow it. C is the caller's type of
-// claims, such as [Claims]. It may be used from several goroutines.
-type Validator[C any] struct {
+// Validator accepts a token only if its signature, its claims and the revocations allow it. It
+// may be used from several goroutines.
+type Validator struct {
 	checker  Checker
 	issuer   string
-	keyfunc  jwt.Keyfunc
-	parser   *jwt.Parser
-	claims   *jwt.Validator
-	asClaims func(*C) jwt.Claims
+	audience Audience
+	reader   *strictjwt.Reader
+	kind     strictjwt.Kind
+	claims   *jwt.Validator // nil where the caller gave no jwt.ParserOption
 	validatorConfig
 }
 
-// NewValidator returns a validator of one issuer's tokens. The checker is a [Store] or whatever else can answer; keyfunc
-// returns the key of a token, as golang-jwt wants it; algorithms are the only ones that are accepted, such as
-// jwt.SigningMethodES256.Alg(). None and a mixture of HMAC with public-key algorithms are refused, because a public key
-// could then be taken for a secret. It starts nothing. An error says which argument or option is wrong.
+// NewValidator returns a validator of one issuer's tokens. The checker is a [Store] or another
+// [Checker], such as a mirror. The audience is a decision that each service has to make (RFC
+// 8725 §3.9): [AudienceOf] the names by which the issuer knows it, or [AnyAudience]. keyfunc
+// returns the key of a token, as golang-jwt wants it. It gets a new *jwt.Token at each call, of
+// which the Claims have golang-jwt's getters and are no jwt.MapClaims. algorithms are the only
+// ones that are accepted, such as jwt.SigningMethodES256.Alg(). "none" and a mixture of HMAC with
+// public-key algorithms are refused, because a public key could then be used as a secret.
+// NewValidator starts nothing. An error says which argument or option is wrong.
 //
-// A token must have exp, iat, sub, jti and iss, unless an option says otherwise, because one that lacks them could not be
-// revoked. These, sid, nbf and aud, must occur once, in exactly this spelling, and be of the right type and length. A token
-// that says of itself that it is no access token is refused: see [WithTokenType].
-func NewValidator[C any, P interface {
-	*C
-	jwt.Claims
-}](checker Checker, issuer string, keyfunc jwt.Keyfunc, algorithms []string, opts ...ValidatorOption) (*Validator[C], error) {
-	v := &Validator[C]{
+// A token must have exp, iat, sub, jti and iss, unless an option says otherwise, because one
+// that lacks them could not be revoked. These, sid, nbf and aud, must occur once, in exactly
+// this spelling, and be of the right type and length. A token with the typ of another kind than
+// an access token is refused: see [WithTokenType].
+func NewValidator(checker Checker, issuer string, audience Audience, keyfunc jwt.Keyfunc, algorithms []string,
+	opts ...ValidatorOption,
+) (*Validator, error) {
+	const constructor = "NewValidator"
+	v := &Validator{
 		checker:  checker,
 		issuer:   issuer,
-		keyfunc:  keyfunc,
-		asClaims: func(c *C) jwt.Claims { return P(c) },
+		audience: audience,
 		validatorConfig: validatorConfig{
 			leeway:      DefaultLeeway,
 			maxLifetime: MaxTokenLifetime,
@@ -56,136 +59,186 @@ func NewValidator[C any, P interface {
 			now:         systemClock,
 		},
 	}
-	err := errors.Join(strict.CheckID("issuer", issuer), strict.CheckAlgorithms(algorithms))
+	err := oneline.Join(strictjwt.CheckID("issuer", issuer), audience.check())
 	if checker == nil {
-		err = errors.Join(err, errors.New("checker is nil"))
-	}
-	if keyfunc == nil {
-		err = errors.Join(err, errors.New("keyfunc is nil"))
+		err = oneline.Join(err, errors.New("checker is nil"))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("revoke: NewValidator: %w", err)
+		return nil, fmt.Errorf("revoke: %s: %w", constructor, err)
 	}
-	if err := apply("NewValidator", &v.validatorConfig, opts); err != nil {
+	if err := apply(constructor, &v.validatorConfig, opts, ValidatorOption.toValidator); err != nil {
 		return nil, err
 	}
-	// The caller's options come first and ours last, since the last one wins. A parser verifies the signature; claims are
-	// validated after their identity has been read, and not by the parser.
-	v.parser = jwt.NewParser(append(slices.Clone(v.parserOptions),
-		jwt.WithValidMethods(slices.Clone(algorithms)), jwt.WithoutClaimsValidation(), jwt.WithStrictDecoding())...)
-	v.claims = v.claimsValidator(v.now)
+	v.reader, err = strictjwt.NewReader(keyfunc, algorithms, v.maxSize, v.parserOptions...)
+	if err != nil {
+		return nil, fmt.Errorf("revoke: %s: %w", constructor, err)
+	}
+	var extra []string
+	if v.epochClaim {
+		extra = []string{strictjwt.EpochClaim}
+	}
+	v.kind = strictjwt.AccessToken(v.tokenType, extra...)
+	if len(v.parserOptions) > 0 {
+		v.claims = v.claimsValidator(v.now)
+	}
 	return v, nil
 }
 
-func (v *Validator[C]) claimsValidator(now func() time.Time) *jwt.Validator {
+// claimsValidator applies the caller's options first and ours last, since the last one wins.
+func (v *Validator) claimsValidator(now func() time.Time) *jwt.Validator {
 	return jwt.NewValidator(append(slices.Clone(v.parserOptions),
 		jwt.WithLeeway(v.leeway), jwt.WithTimeFunc(now), jwt.WithExpirationRequired())...)
 }
 
-// RequiresSession reports whether this validator is of the issuer and accepts only tokens that have a sid: see
-// [WithRequiredSession]. What answers a logout by ending a session asks for it, because no such logout ends a token without
-// one.
-func (v *Validator[C]) RequiresSession(issuer string) bool {
+// RequiresSession reports whether this validator is of the issuer and accepts only tokens that
+// have a sid: see [WithRequiredSession]. A handler that answers a logout by ending a session
+// demands it, because revoking a session cannot end a token that carries no sid.
+func (v *Validator) RequiresSession(issuer string) bool {
 	return v != nil && v.session && v.issuer == issuer
 }
 
-// Validate returns the token's identity and its claims if the token is accepted: signed by the issuer, valid now, and not
-// revoked. The claims are new at each call. With an error both are zero, and the error matches exactly one of ErrRevoked,
-// ErrInvalidToken and ErrUnavailable; golang-jwt's sentinels, such as jwt.ErrTokenExpired, match as well. What is believed
-// of a token is believed only after its signature was verified, and nothing else reaches the checker.
-func (v *Validator[C]) Validate(ctx context.Context, tokenString string) (Token, *C, error) {
-	const operation = "Validate"
-	token, claims, err := v.read(operation, tokenString, false)
-	if err != nil {
-		return Token{}, nil, err
-	}
-	if err := v.checker.Check(ctx, token); err != nil {
-		return Token{}, nil, classify(operation, err)
-	}
-	return token, claims, nil
+// Verified is a token with a verified signature: its identity, its times, and its claims on
+// demand. It is not changed by its methods, and may be used from several goroutines.
+type Verified struct {
+	Token
+	payload   string
+	respelled string // a registered name of which the payload has another spelling too
 }
 
-// Identify returns the identity and the claims of a token that may have expired, and does not ask whether it was revoked.
-// Everything else is as in Validate. It is for a logout of this token and its session, which a user may ask for with an
-// expired one. What ends more than that demands a token that passes Validate.
-func (v *Validator[C]) Identify(tokenString string) (Token, *C, error) {
-	return v.read("Identify", tokenString, true)
-}
-
-// read verifies a token, all but its revocation.
-func (v *Validator[C]) read(operation, tokenString string, mayBeExpired bool) (Token, *C, error) {
-	fail := func(err error) (Token, *C, error) {
-		if isOutage(err) {
-			return Token{}, nil, as(operation, ErrUnavailable, err)
-		}
-		return Token{}, nil, as(operation, ErrInvalidToken, err)
+// Claims decodes the token's claims into v, a pointer as encoding/json wants it, and calls its
+// method Validate, if it has one. The error matches ErrInvalidToken: the claims are of other
+// types than v's, Validate refused them, or the payload has a member such as "JTI", which
+// encoding/json would read in place of a registered claim. An outage that Validate reports
+// matches ErrUnavailable.
+func (t *Verified) Claims(v any) error {
+	const operation = "Claims"
+	if t.respelled != "" {
+		return as(operation, ErrInvalidToken, fmt.Errorf("%w: the payload spells %q in another way too", jwt.ErrTokenInvalidClaims, t.respelled))
 	}
-	if err := strict.CheckForm(tokenString, v.maxSize); err != nil {
-		return fail(err)
+	if err := json.Unmarshal([]byte(t.payload), v); err != nil {
+		return as(operation, ErrInvalidToken, fmt.Errorf("%w: %w", jwt.ErrTokenInvalidClaims, decodeError(err, v)))
 	}
-	claims := new(C)
-	parsed, err := v.parser.ParseWithClaims(tokenString, v.asClaims(claims), v.keyfunc)
-	switch {
-	case errors.Is(err, jwt.ErrTokenUnverifiable): // the keyfunc's error is one of these
-		return fail(err)
-	case err != nil: // what else goes wrong before the signature is verified is the token's fault, whatever it looks like
-		return Token{}, nil, as(operation, ErrInvalidToken, err)
-	}
-	if err := v.checkHeader(parsed.Header); err != nil {
-		return fail(err)
-	}
-	data, err := strict.Payload(tokenString)
-	if err != nil {
-		return fail(err)
-	}
-	read, err := strict.ReadClaims(data, v.kind())
-	if err != nil {
-		return fail(fmt.Errorf("%w: %w", jwt.ErrTokenInvalidClaims, err))
-	}
-	now := v.now()
-	token, err := v.identity(read, now)
-	if err == nil {
-		err = v.checkTimes(read, now, mayBeExpired)
-	}
-	if err != nil {
-		return fail(fmt.Errorf("%w: %w", jwt.ErrTokenInvalidClaims, err))
-	}
-	validator := v.claims
-	if mayBeExpired && !now.Before(token.ExpiresAt) {
-		// At its last instant the token was not expired.
-		last := token.ExpiresAt.Add(-time.Nanosecond)
-		validator = v.claimsValidator(func() time.Time { return last })
-	}
-	if err := validator.Validate(v.asClaims(claims)); err != nil {
-		return fail(fmt.Errorf("%w: %w", jwt.ErrTokenInvalidClaims, err))
-	}
-	return token, claims, nil
-}
-
-// kind is what claims are read.
-func (v *Validator[C]) kind() strict.Kind {
-	if v.epochClaim {
-		return strict.EpochToken
-	}
-	return strict.AccessToken
-}
-
-func (v *Validator[C]) checkHeader(header map[string]any) error {
-	if err := strict.CheckHeader(header); err != nil {
-		return err
-	}
-	typ, _ := header["typ"].(string)
-	switch kind := strict.MediaType(typ); {
-	case v.tokenType != "" && kind != v.tokenType:
-		return fmt.Errorf("%w: its typ is not %q", jwt.ErrTokenInvalidClaims, v.tokenType)
-	case v.tokenType == "" && strict.IsOtherKind(kind):
-		return fmt.Errorf("%w: its typ is of another kind than an access token's: see WithTokenType", jwt.ErrTokenInvalidClaims)
+	if err := validateClaims(v); err != nil {
+		return invalidClaims(operation, err)
 	}
 	return nil
 }
 
+// validateClaims calls the method Validate of v. Where v points to another pointer, or to an
+// interface with one, encoding/json has decoded into the last, and so the method is that one's.
+func validateClaims(v any) error {
+	for value := reflect.ValueOf(v); value.Kind() == reflect.Pointer || value.Kind() == reflect.Interface; value = value.Elem() {
+		if claims, ok := reflect.TypeAssert[interface{ Validate() error }](value); ok {
+			return claims.Validate()
+		}
+	}
+	return nil
+}
+
+// decodeError leaves out what an error of encoding/json, or of a type that decodes itself, quotes
+// of a token.
+func decodeError(err error, v any) error {
+	var wrongType *json.UnmarshalTypeError
+	var wrongTarget *json.InvalidUnmarshalError
+	switch {
+	case errors.As(err, &wrongTarget):
+		return err
+	case errors.As(err, &wrongType) && wrongType.Field != "":
+		return fmt.Errorf("claim %q does not fit into %v", wrongType.Field, wrongType.Type)
+	case errors.As(err, &wrongType):
+		return fmt.Errorf("a claim does not fit into %v", wrongType.Type)
+	}
+	return fmt.Errorf("the claims do not fit into %T", v)
+}
+
+// Validate returns the token if it is accepted: signed by the issuer, for this audience, valid
+// now, and not revoked. With an error it returns nil, and the error matches exactly one of
+// ErrRevoked, ErrInvalidToken and ErrUnavailable; golang-jwt's sentinels, such as
+// jwt.ErrTokenExpired, match as well. Nothing of a token is used before its signature has
+// verified, and nothing else reaches the checker.
+func (v *Validator) Validate(ctx context.Context, text string) (*Verified, error) {
+	if v.hooks.validate == nil {
+		return v.validate(ctx, text)
+	}
+	start := time.Now()
+	verified, err := v.validate(ctx, text)
+	event := ValidateEvent{Duration: time.Since(start), Err: err}
+	for _, hook := range v.hooks.validate {
+		hook.OnValidate(ctx, event)
+	}
+	return verified, err
+}
+
+func (v *Validator) validate(ctx context.Context, text string) (*Verified, error) {
+	const operation = "Validate"
+	verified, err := v.read(ctx, operation, text, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.checker.Check(ctx, verified.Token); err != nil {
+		return nil, classify(operation, err)
+	}
+	return verified, nil
+}
+
+// Identify returns the identity of a token that may have expired, and does not ask whether it
+// was revoked. Everything else is as in Validate. It is for a logout of this token and its
+// session, which a user may ask for with an expired one. A handler that ends more than that
+// demands a token that passes Validate.
+func (v *Validator) Identify(ctx context.Context, text string) (Token, error) {
+	verified, err := v.read(ctx, "Identify", text, true)
+	if err != nil {
+		return Token{}, err
+	}
+	return verified.Token, nil
+}
+
+// read verifies a token, all but its revocation.
+func (v *Validator) read(ctx context.Context, operation, text string, mayBeExpired bool) (*Verified, error) {
+	read, err := v.reader.Read(text, &v.kind)
+	if err != nil {
+		if key := (*strictjwt.KeyError)(nil); errors.As(err, &key) && isOutage(key.Err) {
+			return nil, as(operation, ErrUnavailable, err)
+		}
+		return nil, as(operation, ErrInvalidToken, err)
+	}
+	now := v.now()
+	token, err := v.identity(&read.Claims, now)
+	if err == nil {
+		err = v.audience.accepts(read.Claims.Audience)
+	}
+	if err == nil {
+		err = v.checkTimes(&read.Claims, now, mayBeExpired)
+	}
+	if err == nil && v.claims != nil {
+		err = v.checkParserOptions(&read.Claims, token.ExpiresAt, now, mayBeExpired)
+	}
+	if err != nil {
+		return nil, as(operation, ErrInvalidToken, fmt.Errorf("%w: %w", jwt.ErrTokenInvalidClaims, err))
+	}
+	verified := &Verified{Token: token, payload: read.Payload, respelled: read.Claims.Respelled}
+	for _, check := range v.checks {
+		if err := check(ctx, verified); err != nil {
+			return nil, invalidClaims(operation, err)
+		}
+		verified.Token = token // a check changes no identity
+	}
+	return verified, nil
+}
+
+// checkParserOptions applies the caller's options of golang-jwt.
+func (v *Validator) checkParserOptions(read *strictjwt.Claims, expiresAt, now time.Time, mayBeExpired bool) error {
+	validator := v.claims
+	if mayBeExpired && !now.Before(expiresAt) {
+		// At its last instant the token was not expired.
+		last := expiresAt.Add(-time.Nanosecond)
+		validator = v.claimsValidator(func() time.Time { return last })
+	}
+	return validator.Validate(read)
+}
+
 // identity demands the claims by which a token can be revoked.
-func (v *Validator[C]) identity(read strict.Claims, now time.Time) (Token, error) {
+func (v *Validator) identity(read *strictjwt.Claims, now time.Time) (Token, error) {
 	for _, claim := range [...]struct {
 		name              string
 		missing, optional bool
@@ -193,8 +246,8 @@ func (v *Validator[C]) identity(read strict.Claims, now time.Time) (Token, error
 		{"iss", read.Issuer == "", v.optional.issuer},
 		{"sub", read.Subject == "", v.optional.subject},
 		{"jti", read.ID == "", v.optional.id},
-		{"iat", read.IssuedAt == strict.NoDate, v.optional.issuedAt},
-		{"exp", read.ExpiresAt == strict.NoDate, false},
+		{"iat", read.IssuedAt == strictjwt.NoDate, v.optional.issuedAt},
+		{"exp", read.ExpiresAt == strictjwt.NoDate, false},
 		{"sid", read.Session == "", !v.session},
 	} {
 		if claim.missing && !claim.optional {
@@ -202,62 +255,64 @@ func (v *Validator[C]) identity(read strict.Claims, now time.Time) (Token, error
 		}
 	}
 	if read.Issuer != "" && read.Issuer != v.issuer {
-		return Token{}, jwt.ErrTokenInvalidIssuer
+		return Token{}, fmt.Errorf("%w: %q is expected", jwt.ErrTokenInvalidIssuer, v.issuer)
 	}
-	// Every client of the issuer is sent some, which name others' users, and older issuers do not type them.
-	if read.IsLogout && v.tokenType != strict.LogoutType {
-		return Token{}, errors.New("it is a logout token")
+	// Every client of an issuer receives logout tokens, which name other clients' users, and
+	// older issuers do not type them.
+	if read.IsLogout && v.tokenType != strictjwt.LogoutType {
+		return Token{}, errors.New("the token is a logout token")
 	}
 	token := Token{
 		Issuer:    v.issuer,
-		ID:        read.ID,
-		Subject:   read.Subject,
-		SessionID: read.Session,
 		IssuedAt:  time.Unix(max(read.IssuedAt, 0), 0).UTC(),
 		ExpiresAt: time.Unix(read.ExpiresAt, 0).UTC(),
+	}
+	for i := range scopes {
+		scopes[i].read(&token, read)
 	}
 	if !v.epochClaim {
 		return token, nil
 	}
-	token.Epochs = &Epochs{} // a token without the claim is older than every revocation
+	token.HasEpochs = true // a token without the claim is older than every revocation
 	if read.Epochs != "" {
 		if err := token.Epochs.UnmarshalJSON([]byte(read.Epochs)); err != nil {
 			return Token{}, err
 		}
 	}
 	if ahead := now.Add(maxEpochAhead).UnixMicro(); token.Epochs.User > ahead || token.Epochs.Issuer > ahead {
-		return Token{}, fmt.Errorf("claim %q is more than %v ahead", strict.EpochClaim, maxEpochAhead)
+		return Token{}, fmt.Errorf("claim %q is more than %v ahead", strictjwt.EpochClaim, maxEpochAhead)
 	}
 	return token, nil
 }
 
-// maxEpochAhead is how far ahead of the validator's clock an epoch claim may lie: MaxIssuerSkew, and as much again for the
-// difference between the clocks of validator and database.
+// maxEpochAhead is how far ahead of the validator's clock an epoch claim may lie:
+// MaxIssuerSkew, and as much again for the difference between the clocks of validator and
+// database.
 const maxEpochAhead = time.Minute
 
-func (v *Validator[C]) checkTimes(read strict.Claims, now time.Time, mayBeExpired bool) error {
+func (v *Validator) checkTimes(read *strictjwt.Claims, now time.Time, mayBeExpired bool) error {
 	issuedAt := read.IssuedAt
-	if issuedAt == strict.NoDate {
+	if issuedAt == strictjwt.NoDate {
 		issuedAt = min(now.Unix(), read.ExpiresAt)
 	}
 	expiresAt := time.Unix(read.ExpiresAt, 0)
 	switch {
 	case !mayBeExpired && !now.Before(expiresAt.Add(v.leeway)):
 		return jwt.ErrTokenExpired
-	case read.NotBefore != strict.NoDate && now.Before(time.Unix(read.NotBefore, 0).Add(-v.leeway)):
+	case read.NotBefore != strictjwt.NoDate && now.Before(time.Unix(read.NotBefore, 0).Add(-v.leeway)):
 		return jwt.ErrTokenNotValidYet
 	case time.Unix(issuedAt, 0).After(now.Add(MaxIssuedAhead)):
 		return fmt.Errorf("%w: its iat is more than %v ahead", jwt.ErrTokenUsedBeforeIssued, MaxIssuedAhead)
 	case issuedAt > read.ExpiresAt:
-		return errors.New("it expires before it is issued")
+		return errors.New("the token expires before it is issued")
 	case time.Duration(read.ExpiresAt-issuedAt) > v.maxLifetime/time.Second:
-		return fmt.Errorf("it is valid for longer than %v", v.maxLifetime)
+		return fmt.Errorf("the token is valid for longer than %v", v.maxLifetime)
 	}
 	return nil
 }
 
-// classify makes a checker's error match exactly one of the three sentinels. One that matches none, or several, says that
-// nobody could tell.
+// classify makes a checker's error match exactly one of the three sentinels. An error that
+// matches none, or several, does not say whether the token is revoked, so it is ErrUnavailable.
 func classify(operation string, err error) error {
 	matches := 0
 	for _, sentinel := range [...]error{ErrRevoked, ErrInvalidToken, ErrUnavailable} {
@@ -266,13 +321,13 @@ func classify(operation string, err error) error {
 		}
 	}
 	if matches == 1 {
-		return fmt.Errorf("revoke: %s: %w", operation, err)
+		return err // which names its operation already
 	}
 	return as(operation, ErrUnavailable, err)
 }
 
-// as makes an error that matches one of the three sentinels and carries the cause. A cause that matches another of them
-// is carried as text only.
+// as makes an error that matches one of the three sentinels and carries the cause. A cause that
+// matches another of them is carried as text only.
 func as(operation string, sentinel, cause error) error {
 	for _, other := range [...]error{ErrRevoked, ErrInvalidToken, ErrUnavailable} {
 		if errors.Is(cause, other) && !errors.Is(sentinel, other) {
@@ -285,6 +340,15 @@ func as(operation string, sentinel, cause error) error {
 	return fmt.Errorf("revoke: %s: %w: %w", operation, sentinel, cause)
 }
 
-// isOutage reports whether an error says nothing about the token: the source of the keys, or what a claims type asks when
-// it validates itself, did not answer.
-func isOutage(err error) bool { return errors.Is(err, ErrUnavailable) || strict.IsOutage(err) }
+// invalidClaims is the error of a check of claims: the token's fault, or an outage of what the
+// check asked.
+func invalidClaims(operation string, err error) error {
+	if isOutage(err) {
+		return as(operation, ErrUnavailable, err)
+	}
+	return as(operation, ErrInvalidToken, fmt.Errorf("%w: %w", jwt.ErrTokenInvalidClaims, err))
+}
+
+// isOutage reports whether an error says nothing about the token: the source of the keys, or
+// the service that a claims check asked, did not answer.
+func isOutage(err error) bool { return errors.Is(err, ErrUnavailable) || strictjwt.IsOutage(err) }

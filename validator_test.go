@@ -1,479 +1,661 @@
 package revoke_test
 
 import (
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/json"
-	"encoding/pem"
+	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
-	"net/url"
-	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/testkit"
 	"github.com/pgrevoke/revoke/revoketest"
 )
 
-// mintClock stands still at mintNow.
-func mintClock() time.Time { return mintNow }
+// neverAsked is a checker that fails the test if it is asked.
+type neverAsked struct{ testing.TB }
 
-// mintAt is a NumericDate that lies d after mintNow.
-func mintAt(d time.Duration) string { return fmt.Sprint(mintNow.Add(d).Unix()) }
+func (n neverAsked) Check(_ context.Context, token revoke.Token) error {
+	n.Errorf("the store was asked about %+v", token)
+	return nil
+}
 
-// validatorOf returns a validator with claims of any type, whose keyfunc is the caller's.
-func validatorOf[C any, P interface {
-	*C
-	jwt.Claims
-}](tb testing.TB, checker revoke.Checker, keyfunc jwt.Keyfunc, algorithms []string, opts ...revoke.ValidatorOption,
-) *revoke.Validator[C] {
+// askedFor is a checker that accepts every token and remembers it.
+type askedFor struct {
+	mu     sync.Mutex
+	tokens []revoke.Token
+}
+
+func (a *askedFor) Check(_ context.Context, token revoke.Token) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tokens = append(a.tokens, token)
+	return nil
+}
+
+// checkerFunc is a checker made of a function.
+type checkerFunc func(context.Context, revoke.Token) error
+
+func (f checkerFunc) Check(ctx context.Context, token revoke.Token) error { return f(ctx, token) }
+
+// es256 returns a validator of testkit's tokens, for any audience.
+func es256(tb testing.TB, checker revoke.Checker, opts ...revoke.ValidatorOption) *revoke.Validator {
 	tb.Helper()
-	v, err := revoke.NewValidator[C, P](checker, testIssuer, keyfunc, algorithms,
-		append([]revoke.ValidatorOption{revoke.WithClock(mintClock)}, opts...)...)
-	must(tb, err)
-	return v
+	return validatorFor(tb, checker, "ES256", opts...)
 }
 
-// eagerKey is the keyfunc that an attacker wishes for: it has a fitting key for whatever algorithm the token names.
-func eagerKey(token *jwt.Token) (any, error) {
-	if token.Method == jwt.SigningMethod(jwt.SigningMethodNone) {
-		return jwt.UnsafeAllowNoneSignatureType, nil
-	}
-	return verificationKey(token.Method.Alg()), nil
+func validatorFor(tb testing.TB, checker revoke.Checker, alg string, opts ...revoke.ValidatorOption) *revoke.Validator {
+	tb.Helper()
+	return validatorOf(tb, checker, revoke.AnyAudience(), testkit.Keyfunc(alg), alg, opts...)
 }
 
-// looseOptions are the ParserOptions that accept more than golang-jwt does by itself.
-func looseOptions() map[string][]jwt.ParserOption {
-	one := map[string][]jwt.ParserOption{
-		"WithoutClaimsValidation": {jwt.WithoutClaimsValidation()},
-		"WithValidMethods none":   {jwt.WithValidMethods([]string{"none"})},
-		"WithValidMethods all":    {jwt.WithValidMethods(append(jwt.GetAlgorithms(), "none"))},
-		"WithValidMethods nil":    {jwt.WithValidMethods(nil)},
-		"WithLeeway":              {jwt.WithLeeway(1000 * time.Hour)},
-		"WithTimeFunc past":       {jwt.WithTimeFunc(func() time.Time { return mintNow.Add(-1000 * time.Hour) })},
-		"WithTimeFunc zero":       {jwt.WithTimeFunc(func() time.Time { return time.Time{} })},
-		"WithTimeFunc nil":        {jwt.WithTimeFunc(nil)},
-		"WithPaddingAllowed":      {jwt.WithPaddingAllowed()},
-		"WithJSONNumber":          {jwt.WithJSONNumber()},
-		"WithIssuer none":         {jwt.WithIssuer("")},
-		"WithSubject none":        {jwt.WithSubject("")},
-		"WithAudience none":       {jwt.WithAudience()},
-		"WithAllAudiences none":   {jwt.WithAllAudiences()},
-		"another parser":          {func(p *jwt.Parser) { *p = *jwt.NewParser(jwt.WithPaddingAllowed(), jwt.WithLeeway(time.Hour)) }},
-	}
-	var all []jwt.ParserOption
-	for _, name := range slices.Sorted(maps.Keys(one)) {
-		all = append(all, one[name]...)
-	}
-	one["all at once"] = all
-	return one
+// validatorOf returns a validator with a clock that stands still at testkit.Now.
+func validatorOf(tb testing.TB, checker revoke.Checker, audience revoke.Audience, keyfunc jwt.Keyfunc, alg string,
+	opts ...revoke.ValidatorOption,
+) *revoke.Validator {
+	tb.Helper()
+	opts = append([]revoke.ValidatorOption{revoke.WithClock(testkit.Clock)}, opts...)
+	return testkit.Value(revoke.NewValidator(checker, testkit.Issuer, audience, keyfunc, []string{alg}, opts...))(tb)
 }
 
-// TestEagerKeysUnderLooseOptions gives every loosening option and a key for every algorithm, so that nothing stands between
-// the attacker and the store but the list of algorithms and the validator's own rules.
-func TestEagerKeysUnderLooseOptions(t *testing.T) {
-	t.Parallel()
-	tokens := map[string]string{
-		"another issuer":   mint(t, map[string]string{"iss": `"https://other.example"`}),
-		"expired":          mint(t, map[string]string{"exp": mintAt(0)}),
-		"expired long ago": mint(t, map[string]string{"exp": "1", "iat": "0"}),
-		"not valid yet":    mint(t, map[string]string{"nbf": mintAt(time.Second)}),
-		"issued ahead":     mint(t, map[string]string{"iat": mintAt(6 * time.Second)}),
-		"exp is text":      mint(t, map[string]string{"exp": `"` + mintAt(time.Hour) + `"`}),
-		"without exp":      mint(t, map[string]string{"exp": ""}),
-		"sub twice":        mint(t, nil, `"sub":"bob"`),
-		"padded":           mint(t, nil) + "==",
-		"a second object":  signRaw(t, "ES256", goodHeader, payloadOf(nil)+payloadOf(nil)),
-		"text behind it":   signRaw(t, "ES256", goodHeader, payloadOf(nil)+"x"),
-		"null":             signRaw(t, "ES256", goodHeader, "null"),
-		"crit":             signRaw(t, "ES256", `{"alg":"ES256","crit":["b64"],"b64":false}`, payloadOf(nil)),
-	}
-	for _, alg := range []string{"HS256", "RS256", "PS256", "EdDSA"} {
-		tokens["a good "+alg] = signRaw(t, alg, `{"alg":"`+alg+`"}`, payloadOf(nil))
-	}
-	for _, none := range []string{"none", "None", "NONE", "nonE", " none", "none\\u0000", "ＮＯＮＥ"} {
-		tokens["alg "+none] = b64(`{"alg":"`+none+`"}`) + "." + b64(payloadOf(nil)) + "."
-	}
-	for name, options := range looseOptions() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			v := validatorOf[revoke.Claims](t, neverAsked{t}, eagerKey, []string{"ES256"}, revoke.WithParserOptions(options...))
-			for what, token := range tokens {
-				t.Run(what, func(t *testing.T) {
-					t.Parallel()
-					refused(t, v, token, revoke.ErrInvalidToken)
-				})
-			}
-			m := validatorOf[jwt.MapClaims](t, neverAsked{t}, eagerKey, []string{"ES256"}, revoke.WithParserOptions(options...))
-			for what, token := range tokens {
-				id, claims, err := m.Validate(t.Context(), token)
-				if err == nil || id != (revoke.Token{}) || claims != nil {
-					t.Errorf("%s with MapClaims: %+v, %v, %v", what, id, claims, err)
-					continue
-				}
-				wantError(t, err, revoke.ErrInvalidToken)
-			}
-		})
-	}
+// accepted expects the validator to accept the token.
+func accepted(tb testing.TB, v *revoke.Validator, text string) *revoke.Verified {
+	tb.Helper()
+	return testkit.Value(v.Validate(tb.Context(), text))(tb)
 }
 
-// TestPublicKeysAreNoSecrets signs with HMAC and the public keys, where HMAC is not allowed and where nothing else is, and
-// the keyfunc returns the public key, as one that ignores alg does.
-func TestPublicKeysAreNoSecrets(t *testing.T) {
-	t.Parallel()
-	for name, public := range map[string]any{"RS256": mintKeys().rsa.Public(), "ES256": mintKeys().ec.Public(), "EdDSA": mintKeys().ed.Public()} {
-		der, err := x509.MarshalPKIXPublicKey(public)
-		must(t, err)
-		secrets := map[string][]byte{
-			"DER": der, "PEM": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}),
-			"PEM without its last line break": []byte(strings.TrimSpace(string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})))),
+// refused expects an error that matches want, also one of golang-jwt's where it is given, and
+// nothing else: no token, and no text of the token in the error.
+func refused(tb testing.TB, v *revoke.Validator, text string, want error, also ...error) {
+	tb.Helper()
+	verified, err := v.Validate(tb.Context(), text)
+	if err == nil {
+		tb.Fatalf("accepted as %+v", verified)
+	}
+	testkit.WantError(tb, err, want)
+	for _, sentinel := range also {
+		if !errors.Is(err, sentinel) {
+			tb.Errorf("error %v does not match %v", err, sentinel)
 		}
-		switch name {
-		case "RS256":
-			pkcs1 := x509.MarshalPKCS1PublicKey(&mintKeys().rsa.PublicKey)
-			secrets["PKCS #1"] = pkcs1
-			secrets["PKCS #1 PEM"] = pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: pkcs1})
-		case "EdDSA":
-			secrets["raw"] = der[len(der)-32:]
-		case "ES256":
-			point, err := mintKeys().ec.PublicKey.Bytes()
-			must(t, err)
-			secrets["point"] = point
-		}
-		keyfunc := func(*jwt.Token) (any, error) { return public, nil }
-		for _, allowed := range []string{name, "HS256"} {
-			v := validatorOf[revoke.Claims](t, neverAsked{t}, keyfunc, []string{allowed}, revoke.WithParserOptions(jwt.WithValidMethods(nil)))
-			for form, secret := range secrets {
-				for _, alg := range []string{"HS256", "HS384", "HS512"} {
-					input := b64(`{"alg":"`+alg+`"}`) + "." + b64(payloadOf(nil))
-					signature, err := jwt.GetSigningMethod(alg).Sign(input, secret)
-					must(t, err)
-					t.Run(strings.Join([]string{name, allowed, form, alg}, "/"), func(t *testing.T) {
-						t.Parallel()
-						refused(t, v, input+"."+base64.RawURLEncoding.EncodeToString(signature), revoke.ErrInvalidToken)
-					})
-				}
-			}
+	}
+	if verified != nil {
+		tb.Errorf("beside the error %v there is %+v", err, verified)
+	}
+	for part := range strings.SplitSeq(text, ".") {
+		if len(part) > 10 && strings.Contains(err.Error(), part[:10]) {
+			tb.Errorf("the error quotes the token: %v", err)
 		}
 	}
 }
 
-// TestDeepAndLong sends what is big, within the greatest size that may be allowed.
-func TestDeepAndLong(t *testing.T) {
+// mintedToken is the identity of testkit.Mint's token.
+func mintedToken() revoke.Token {
+	return revoke.Token{
+		Issuer: testkit.Issuer, ID: "token-1", Subject: "ada", SessionID: "session-1",
+		IssuedAt: testkit.Now.Add(-time.Minute), ExpiresAt: testkit.Now.Add(10 * time.Minute),
+	}
+}
+
+func TestNewValidatorRefuses(t *testing.T) {
 	t.Parallel()
-	v := es256(t, neverAsked{t}, revoke.WithMaxTokenSize(1<<20))
-	objects := func(n int) string { return strings.Repeat(`{"a":`, n) + "1" + strings.Repeat("}", n) }
-	arrays := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
-	for what, token := range map[string]string{
-		"a megabyte of dots":               strings.Repeat(".", 1<<20),
-		"a megabyte of letters":            strings.Repeat("A", 1<<20),
-		"a megabyte and a byte":            strings.Repeat("A", 1<<20+1),
-		"half a megabyte of header":        strings.Repeat("A", 1<<19) + ".e30.AA",
-		"header of 10,000 arrays":          signRaw(t, "ES256", `{"alg":"ES256","x":`+arrays(10_000)+`}`, payloadOf(nil)),
-		"payload of 10,000 arrays":         mint(t, nil, `"x":`+arrays(10_000)),
-		"payload of 10,000 objects":        mint(t, nil, `"x":`+objects(10_000)),
-		"payload of 10,000 arrays, open":   signRaw(t, "ES256", goodHeader, payloadOf(nil, `"x":`+strings.Repeat("[", 10_000))),
-		"payload that is 10,000 arrays":    signRaw(t, "ES256", goodHeader, arrays(10_000)),
-		"payload of 65 objects":            mint(t, nil, `"x":`+objects(65)),
-		"a jti of half a megabyte":         mint(t, map[string]string{"jti": `"` + strings.Repeat("j", 1<<19) + `"`}),
-		"an exp of 100,000 digits":         mint(t, map[string]string{"exp": strings.Repeat("1", 100_000)}),
-		"an exp with a vast exponent":      mint(t, map[string]string{"exp": "1e" + strings.Repeat("9", 1000)}),
-		"an exp with a vast negative one":  mint(t, map[string]string{"exp": "1e-" + strings.Repeat("9", 1000)}),
-		"an aud with 10,000 and one empty": mint(t, map[string]string{"aud": "[" + strings.Repeat(`"api",`, 10_000) + `""]`}),
+	type arguments struct {
+		checker    revoke.Checker
+		issuer     string
+		audience   revoke.Audience
+		keyfunc    jwt.Keyfunc
+		algorithms []string
+		opts       []revoke.ValidatorOption
+	}
+	option := func(opt revoke.ValidatorOption) func(*arguments) {
+		return func(a *arguments) { a.opts = []revoke.ValidatorOption{opt} }
+	}
+	for _, row := range []struct {
+		name string
+		want string
+		set  func(*arguments)
+	}{
+		{"no checker", "checker is nil", func(a *arguments) { a.checker = nil }},
+		{"an empty issuer", "issuer is empty", func(a *arguments) { a.issuer = "" }},
+		{"an issuer with NUL", "NUL", func(a *arguments) { a.issuer = "a\x00" }},
+		{"the zero audience", "no audience is named", func(a *arguments) { a.audience = revoke.Audience{} }},
+		{"an audience of no names", "no audience is named", func(a *arguments) { a.audience = revoke.AudienceOf() }},
+		{"an empty name of an audience", "audience is empty", func(a *arguments) { a.audience = revoke.AudienceOf("api", "") }},
+		{"an audience that is too long", "at most 1024", func(a *arguments) { a.audience = revoke.AudienceOf(strings.Repeat("a", 1025)) }},
+		{"no keyfunc", "keyfunc is nil", func(a *arguments) { a.keyfunc = nil }},
+		{"no algorithm", "no algorithm is allowed", func(a *arguments) { a.algorithms = nil }},
+		{"none", `"none" signs nothing`, func(a *arguments) { a.algorithms = []string{"none"} }},
+		{"none in capitals", `"NONE" signs nothing`, func(a *arguments) { a.algorithms = []string{"ES256", "NONE"} }},
+		{"an algorithm in lower case", `"es256" is not known`, func(a *arguments) { a.algorithms = []string{"es256"} }},
+		{"an empty algorithm", `"" is not known`, func(a *arguments) { a.algorithms = []string{""} }},
+		{"HMAC beside a public key", "mix HMAC", func(a *arguments) { a.algorithms = []string{"HS256", "RS256"} }},
+		{"a negative leeway", "leeway -1ns", option(revoke.WithLeeway(-1))},
+		{"a leeway above the maximum", "leeway 5m0.000000001s", option(revoke.WithLeeway(revoke.MaxLeeway + 1))},
+		{"no lifetime", "maximum lifetime 0s", option(revoke.WithMaxLifetime(0))},
+		{"a lifetime above the maximum", "maximum lifetime 9600h0m1s", option(revoke.WithMaxLifetime(revoke.MaxTokenLifetime + time.Second))},
+		{"no token size", "maximum token size 0", option(revoke.WithMaxTokenSize(0))},
+		{"a token size above a megabyte", "maximum token size 1048577", option(revoke.WithMaxTokenSize(1<<20 + 1))},
+		{"an empty token type", "token type is empty", option(revoke.WithTokenType("application/"))},
+		{"no clock", "clock is nil", option(revoke.WithClock(nil))},
+		{"no claims check", "claims check is nil", option(revoke.WithClaimsCheck(nil))},
+		{"a nil ParserOption", "ParserOption is nil", option(revoke.WithParserOptions(nil))},
+		{"a nil option", "option is nil", option(nil)},
 	} {
-		t.Run(what, func(t *testing.T) {
+		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			refused(t, v, token, revoke.ErrInvalidToken)
-			_, _, err := v.Identify(token)
-			if err == nil {
-				t.Fatal("Identify believes it")
+			a := arguments{
+				checker: revoketest.NewMemory(), issuer: "i", audience: revoke.AnyAudience(),
+				keyfunc: testkit.Keyfunc("ES256"), algorithms: []string{"ES256"},
 			}
-			wantError(t, err, revoke.ErrInvalidToken)
+			row.set(&a)
+			v, err := revoke.NewValidator(a.checker, a.issuer, a.audience, a.keyfunc, a.algorithms, a.opts...)
+			wantConstructorError(t, "NewValidator", err, row.want)
+			if v != nil {
+				t.Errorf("beside the error there is %v", v)
+			}
 		})
 	}
-	for what, token := range map[string]string{
-		"nested 64 objects deep":  mint(t, nil, `"x":`+objects(64)),
-		"10,000 other claims":     mint(t, nil, strings.TrimSuffix(strings.Repeat(`"x":1,`, 10_000), ",")),
-		"an audience of 10,000":   mint(t, map[string]string{"aud": "[" + strings.Repeat(`"api",`, 10_000) + `"api"]`}),
-		"an exp of 1,000 digits":  mint(t, map[string]string{"exp": mintAt(time.Hour) + "." + strings.Repeat("0", 1000)}),
-		"a header with much else": signRaw(t, "ES256", `{"alg":"ES256","x":`+arrays(1000)+`}`, payloadOf(nil)),
+}
+
+// wantConstructorError expects an error of the constructor, on one line, that contains want.
+func wantConstructorError(tb testing.TB, constructor string, err error, want string) {
+	tb.Helper()
+	if err == nil || !strings.HasPrefix(err.Error(), "revoke: "+constructor+": ") || !strings.Contains(err.Error(), want) {
+		tb.Fatalf("%s = %v, want an error about %q", constructor, err, want)
+	}
+	if strings.Contains(err.Error(), "\n") {
+		tb.Errorf("the error has more than one line: %v", err)
+	}
+}
+
+func TestNewValidatorNamesEveryWrongArgument(t *testing.T) {
+	t.Parallel()
+	_, err := revoke.NewValidator(nil, "", revoke.Audience{}, nil, nil)
+	wantConstructorError(t, "NewValidator", err, "issuer is empty; no audience is named")
+	wantConstructorError(t, "NewValidator", err, "; checker is nil")
+}
+
+func TestAlgorithmsAreCopied(t *testing.T) {
+	t.Parallel()
+	algorithms := []string{"ES256"}
+	v, err := revoke.NewValidator(neverAsked{t}, testkit.Issuer, revoke.AnyAudience(), eagerKey, algorithms, revoke.WithClock(testkit.Clock))
+	testkit.Must(t, err)
+	algorithms[0] = "HS256"
+	text := testkit.SignRaw(t, "HS256", `{"alg":"HS256"}`, testkit.Payload(nil))
+	refused(t, v, text, revoke.ErrInvalidToken, jwt.ErrTokenSignatureInvalid)
+}
+
+func TestValidatorAcceptsEachKindOfAlgorithm(t *testing.T) {
+	t.Parallel()
+	for _, alg := range []string{"HS256", "RS256", "PS256", "ES256", "EdDSA"} {
+		t.Run(alg, func(t *testing.T) {
+			t.Parallel()
+			want := mintedToken()
+			checker := &askedFor{}
+			text := testkit.SignRaw(t, alg, `{"alg":"`+alg+`"}`, testkit.Payload(nil))
+			verified := accepted(t, validatorFor(t, checker, alg), text)
+			var claims revoke.Claims
+			testkit.Must(t, verified.Claims(&claims))
+			if verified.Token != want || claims.Subject != "ada" || claims.SessionID != "session-1" {
+				t.Errorf("%+v and %+v, want %+v", verified.Token, claims, want)
+			}
+			if len(checker.tokens) != 1 || checker.tokens[0] != want {
+				t.Errorf("the store was asked about %+v", checker.tokens)
+			}
+		})
+	}
+}
+
+// TestValidatorAccepts shows what the attacks start from.
+func TestValidatorAccepts(t *testing.T) {
+	t.Parallel()
+	change := func(claim, value string) string { return testkit.Mint(t, map[string]string{claim: value}) }
+	for _, row := range []struct{ name, text string }{
+		{"an aud that is a string", change("aud", `"api"`)},
+		{"no aud and no sid", testkit.Mint(t, map[string]string{"aud": "", "sid": ""})},
+		{"an nbf that is now", change("nbf", testkit.At(0))},
+		{"fractions of a second", testkit.Mint(t, map[string]string{"iat": testkit.At(-time.Minute) + ".75", "exp": testkit.At(10*time.Minute) + ".5"})},
+		{"an exp with an exponent", change("exp", "18935540450e-1")},
+		{"an escape in a value", change("jti", `"token\u002d1"`)},
+		{"a surrogate pair in a value", change("jti", `"\ud83d\ude00"`)},
+		{"the same names further in", testkit.Mint(t, nil, `"ext":{"jti":null,"JTI":7,"exp":"x","a":[{"sub":[]}]}`)},
+		{"other claims", testkit.Mint(t, nil, `"scope":"a b"`, `"jt":1`, `"jtii":2`)},
+		{"an iat five seconds ahead", change("iat", testkit.At(revoke.MaxIssuedAhead))},
+		{"the longest lifetime", testkit.Mint(t, map[string]string{"iat": testkit.At(0), "exp": testkit.At(revoke.MaxTokenLifetime)})},
+		{"the longest jti", change("jti", `"`+strings.Repeat("x", revoke.MaxIDLength)+`"`)},
+		{"nested 64 levels deep", testkit.Mint(t, nil, `"deep":`+strings.Repeat("[", 64)+strings.Repeat("]", 64))},
+		{"b64 true", testkit.SignRaw(t, "ES256", `{"alg":"ES256","b64":true}`, testkit.Payload(nil))},
 	} {
-		if _, _, err := es256(t, &askedFor{}, revoke.WithMaxTokenSize(1<<20)).Validate(t.Context(), token); err != nil {
-			t.Errorf("%s: %v", what, err)
-		}
-	}
-}
-
-// TestErrorsSayNothing looks in the errors of every kind of failure for the token, its parts and the keys.
-func TestErrorsSayNothing(t *testing.T) {
-	t.Parallel()
-	good := mint(t, nil)
-	parts := strings.Split(good, ".")
-	failures := map[string]string{
-		"no token":         "x" + parts[1],
-		"two segments":     parts[0] + "." + parts[1],
-		"four segments":    good + "." + parts[2],
-		"no alphabet":      good + "\n",
-		"no base64":        parts[0] + "." + parts[1] + "A." + parts[2],
-		"no JSON header":   parts[1][1:] + "." + parts[1] + "." + parts[2],
-		"no JSON payload":  parts[0] + "." + parts[0][1:] + "." + parts[2],
-		"forged":           parts[0] + "." + parts[1] + "." + b64(strings.Repeat("s", 64)),
-		"signature short":  parts[0] + "." + parts[1] + "." + parts[2][:40],
-		"another alg":      signRaw(t, "HS256", `{"alg":"HS256"}`, payloadOf(nil)),
-		"unknown alg":      signRaw(t, "ES256", `{"alg":"ES2567890"}`, payloadOf(nil)),
-		"crit":             signRaw(t, "ES256", `{"alg":"ES256","crit":["exp"]}`, payloadOf(nil)),
-		"wrong type":       signRaw(t, "ES256", `{"alg":"ES256","typ":"a-secret-type"}`, payloadOf(nil)),
-		"expired":          mint(t, map[string]string{"exp": mintAt(-time.Minute)}),
-		"too long-lived":   mint(t, map[string]string{"exp": mintAt(revoke.MaxTokenLifetime * 2)}),
-		"another audience": mint(t, map[string]string{"aud": `"another-secret"`}),
-		"jti twice":        mint(t, nil, `"jti":"another-secret"`),
-		"another issuer":   mint(t, map[string]string{"iss": `"another-secret"`}),
-		"jti too long":     mint(t, map[string]string{"jti": `"` + strings.Repeat("another-secret", 100) + `"`}),
-		"jti no UTF-8":     mint(t, map[string]string{"jti": "\"another-secret\xff\""}),
-		"jti with NUL":     mint(t, map[string]string{"jti": `"another-secret\u0000"`}),
-		"spelled unlike":   mint(t, nil, `"JTI":"another-secret"`),
-		"jti is a number":  mint(t, map[string]string{"jti": "123456789012345"}),
-		"revoked":          good,
-	}
-	store := revoketest.NewMemory(revoketest.WithClock(mintClock))
-	must(t, store.RevokeToken(t.Context(), revoke.Token{Issuer: testIssuer, ID: "token-1"}))
-	v := es256(t, store, revoke.WithTokenType("JWT"), revoke.WithParserOptions(jwt.WithAudience("api")), revoke.WithMaxTokenSize(4096))
-	der, err := x509.MarshalPKIXPublicKey(mintKeys().ec.Public())
-	must(t, err)
-	secrets := []string{
-		string(der), base64.StdEncoding.EncodeToString(der)[40:60], mintKeys().ec.X.String(), string(mintKeys().secret),
-		"another-secret", "a-secret-type", "123456789012345", "token-1", "session-1", `"ada"`,
-	}
-	for what, token := range failures {
-		t.Run(what, func(t *testing.T) {
+		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			_, _, validated := v.Validate(t.Context(), token)
-			_, _, identified := v.Identify(token)
-			if validated == nil || (identified == nil) != (what == "expired" || what == "revoked") {
-				t.Fatalf("Validate: %v, Identify: %v", validated, identified)
-			}
-			for _, err := range []error{validated, identified} {
-				if err == nil {
-					continue
-				}
-				text := err.Error()
-				if len(text) > 300 {
-					t.Errorf("%d bytes of error: %.300s", len(text), text)
-				}
-				for _, secret := range secrets {
-					if strings.Contains(text, secret) {
-						t.Errorf("the error says %q: %v", secret, err)
-					}
-				}
-				for part := range strings.SplitSeq(token, ".") {
-					decoded, _ := base64.RawURLEncoding.DecodeString(part)
-					for _, piece := range []string{part, string(decoded)} {
-						for at := 0; at+8 <= len(piece); at += 4 {
-							if strings.Contains(text, piece[at:at+8]) {
-								t.Errorf("the error quotes %q: %v", piece[at:at+8], err)
-							}
-						}
-					}
-				}
-			}
+			accepted(t, es256(t, &askedFor{}), row.text)
 		})
 	}
 }
 
-// TestRespellingsStayDead revokes a token by itself and with its session, its user and its issuer, and presents every
-// spelling of it under every loosening option.
-func TestRespellingsStayDead(t *testing.T) {
+// TestTimes walks along the boundaries of exp, nbf and iat, with and without leeway.
+func TestTimes(t *testing.T) {
 	t.Parallel()
-	good := mint(t, nil)
-	texts := respellings(t, good)
-	parts := strings.Split(good, ".")
-	texts["itself"] = good
-	texts["a twin in other bits"] = respellings(t, texts["the twin of the signature"])["trailing bits of the signature"]
-	texts["CR LF in the header"] = parts[0][:4] + "\r\n" + good[4:]
-	texts["LF in the payload"] = parts[0] + "." + parts[1][:8] + "\n" + parts[1][8:] + "." + parts[2]
-	texts["padded payload"] = parts[0] + "." + parts[1] + "=." + parts[2]
-	texts["padded everywhere"] = parts[0] + "=." + parts[1] + "==." + parts[2] + "=="
-	texts["another payload of it"] = mint(t, nil, `"x":1`)
-	texts["its jti in escapes"] = mint(t, map[string]string{"jti": `"\u0074\u006fken-1"`})
-	texts["its sub and sid in escapes"] = mint(t, map[string]string{"sub": `"\u0061da"`, "sid": `"\u0073ession-1"`})
-
-	stores := map[string]*revoketest.Memory{}
-	for _, scope := range []string{"token", "session", "user", "issuer", "spent"} {
-		stores[scope] = revoketest.NewMemory(revoketest.WithClock(mintClock))
-	}
-	token, _, err := es256(t, &askedFor{}).Identify(good)
-	must(t, err)
-	must(t, stores["token"].RevokeToken(t.Context(), token))
-	must(t, stores["session"].RevokeSession(t.Context(), revoke.Session{Issuer: token.Issuer, ID: token.SessionID}))
-	_, err = stores["user"].RevokeUser(t.Context(), revoke.User{Issuer: token.Issuer, Subject: token.Subject})
-	must(t, err)
-	_, err = stores["issuer"].RevokeIssuer(t.Context(), token.Issuer)
-	must(t, err)
-	must(t, stores["spent"].Redeem(t.Context(), token))
-
-	options := looseOptions()
-	options["none"] = nil
-	for scope, store := range stores {
-		for name, loose := range options {
-			v := es256(t, store, revoke.WithParserOptions(loose...))
-			refused(t, v, good, revoke.ErrRevoked)
-			for what, text := range texts {
-				token, claims, err := v.Validate(t.Context(), text)
-				if err == nil {
-					t.Errorf("%s revoked, %s: %s brings it back", scope, name, what)
-					continue
-				}
-				want := revoke.ErrInvalidToken
-				if errors.Is(err, revoke.ErrRevoked) {
-					want = revoke.ErrRevoked
-				}
-				wantError(t, err, want)
-				if token != (revoke.Token{}) || claims != nil {
-					t.Errorf("%s revoked, %s, %s: %+v and %+v beside %v", scope, name, what, token, claims, err)
-				}
-			}
-		}
-	}
-	// What verifies in another spelling has the identity of the first.
-	for what, text := range texts {
-		if other, _, err := es256(t, &askedFor{}).Identify(text); err == nil && other != token {
-			t.Errorf("%s: %+v, want %+v", what, other, token)
-		}
-	}
-}
-
-// TestIdentifiersAreBytes keeps apart what looks or folds alike.
-func TestIdentifiersAreBytes(t *testing.T) {
-	t.Parallel()
-	store := revoketest.NewMemory(revoketest.WithClock(mintClock))
-	v := es256(t, store)
-	names := []string{"é", "e\u0301", "É", "K", "\u212a", "k", " k", "k ", "ß", "ss", "ﬁ", "fi", "a\u200bb", "ab", "\ufeffab", "\u202eab", "a/b", `a\b`, "\ufffd", "\u007f"}
-	for i, name := range names {
-		quoted, err := json.Marshal(name)
-		must(t, err)
-		text := mint(t, map[string]string{"jti": string(quoted), "sub": string(quoted), "sid": string(quoted)})
-		token, claims, err := v.Validate(t.Context(), text)
-		if err != nil {
-			t.Fatalf("%q, of which %q are revoked: %v", name, names[:i], err)
-		}
-		for _, got := range []string{token.ID, token.Subject, token.SessionID, claims.ID, claims.Subject, claims.SessionID} {
-			if got != name {
-				t.Errorf("%q is read as %q", name, got)
-			}
-		}
-		must(t, store.RevokeToken(t.Context(), token))
-		must(t, store.RevokeSession(t.Context(), revoke.Session{Issuer: token.Issuer, ID: token.SessionID}))
-		refused(t, v, text, revoke.ErrRevoked)
-	}
-	for _, issuer := range []string{testIssuer + " ", " " + testIssuer, strings.ToUpper(testIssuer), testIssuer + "\u200b", testIssuer[:len(testIssuer)-1]} {
-		quoted, err := json.Marshal(issuer)
-		must(t, err)
-		refused(t, es256(t, neverAsked{t}), mint(t, map[string]string{"iss": string(quoted)}), revoke.ErrInvalidToken, jwt.ErrTokenInvalidIssuer)
-	}
-}
-
-// TestNamesThatFold spells the names of claims with every letter that folds to another, and with escapes.
-func TestNamesThatFold(t *testing.T) {
-	t.Parallel()
-	spellings := func(name string) (all []string) {
-		for i := range name {
-			letter := name[i : i+1]
-			others := []string{strings.ToUpper(letter), fmt.Sprintf(`\u%04x`, letter[0]), fmt.Sprintf(`\u%04X`, letter[0]), fmt.Sprintf(`\u%04x`, strings.ToUpper(letter)[0])}
-			switch letter {
-			case "s":
-				others = append(others, "\u017f", `\u017f`, `\u017F`)
-			case "k":
-				others = append(others, "\u212a", `\u212a`)
-			}
-			for _, other := range others {
-				all = append(all, name[:i]+other+name[i+1:])
-			}
-		}
-		return append(all, strings.ToUpper(name))
-	}
-	v := es256(t, neverAsked{t}, revoke.WithEpochClaim())
-	for _, claim := range []string{"iss", "sub", "jti", "sid", "iat", "exp", "nbf", "aud", "epochs"} {
-		value := members()[claim]
-		switch claim {
-		case "nbf":
-			value = mintAt(-time.Hour)
-		case "epochs":
-			value = "[0,0]"
-		}
-		for _, spelling := range spellings(claim) {
-			t.Run(spelling, func(t *testing.T) {
+	for _, leeway := range []time.Duration{0, 10 * time.Second, revoke.MaxLeeway} {
+		for _, row := range []struct {
+			name    string
+			changes map[string]string
+			want    error // nil where the token is accepted
+		}{
+			{"exp a second after", map[string]string{"exp": testkit.At(time.Second - leeway), "iat": testkit.At(-time.Hour)}, nil},
+			{"exp at", map[string]string{"exp": testkit.At(-leeway), "iat": testkit.At(-time.Hour)}, jwt.ErrTokenExpired},
+			{"nbf at", map[string]string{"nbf": testkit.At(leeway)}, nil},
+			{"nbf a second after", map[string]string{"nbf": testkit.At(leeway + time.Second)}, jwt.ErrTokenNotValidYet},
+			// No leeway lets a token be dated ahead: it would outlive a revocation of its user.
+			{"iat at most ahead", map[string]string{"iat": testkit.At(revoke.MaxIssuedAhead)}, nil},
+			{"iat too far ahead", map[string]string{"iat": testkit.At(revoke.MaxIssuedAhead + time.Second)}, jwt.ErrTokenUsedBeforeIssued},
+		} {
+			t.Run(fmt.Sprintf("leeway %v/%s", leeway, row.name), func(t *testing.T) {
 				t.Parallel()
-				for _, payload := range []string{
-					payloadOf(nil, `"`+spelling+`":`+value),
-					payloadOf(map[string]string{claim: ""}, `"`+spelling+`":`+value),
-					`{"` + spelling + `":null,` + payloadOf(nil)[1:],
-				} {
-					refused(t, v, signRaw(t, "ES256", goodHeader, payload), revoke.ErrInvalidToken)
+				text := testkit.Mint(t, row.changes)
+				if row.want == nil {
+					accepted(t, es256(t, &askedFor{}, revoke.WithLeeway(leeway)), text)
+					return
 				}
+				refused(t, es256(t, neverAsked{t}, revoke.WithLeeway(leeway)), text, revoke.ErrInvalidToken, row.want)
 			})
 		}
 	}
-	// What resembles a name to the eye alone is another claim, and harmless.
-	for _, name := range []string{"jtı", "ѕub", "sub ", " sub", "sub\\u0000", "s\u0301ub", "exр", "ıss", "jti\u200b"} {
-		if _, _, err := es256(t, &askedFor{}).Validate(t.Context(), mint(t, nil, `"`+name+`":null`)); err != nil {
-			t.Errorf("%q beside the claims: %v", name, err)
-		}
-	}
 }
 
-// addressClaims have a member whose type has errors that look like those of a network.
-type addressClaims struct {
-	revoke.Claims
-	Address net.IP  `json:"ip"`
-	Home    homeURL `json:"home"`
-}
-
-type homeURL struct{ *url.URL }
-
-func (h *homeURL) UnmarshalText(text []byte) (err error) {
-	h.URL, err = url.Parse(string(text))
-	return err
-}
-
-// TestParseErrorsAreNoOutage has claims that cannot be decoded, in tokens that nobody signed: an attacker could otherwise
-// make a service report that it is down.
-func TestParseErrorsAreNoOutage(t *testing.T) {
+func TestMaxLifetime(t *testing.T) {
 	t.Parallel()
-	v := validatorOf[addressClaims](t, neverAsked{t}, eagerKey, []string{"ES256"})
-	for _, member := range []string{`"ip":"nonsense"`, `"home":"http://[::1"`} {
-		signed := mint(t, nil, member)
-		for _, token := range []string{signed, signed[:len(signed)-4] + "AAAA"} {
-			_, _, err := v.Validate(t.Context(), token)
-			wantError(t, err, revoke.ErrInvalidToken)
+	short := revoke.WithMaxLifetime(time.Hour)
+	lives := func(d time.Duration) string {
+		return testkit.Mint(t, map[string]string{"iat": testkit.At(0), "exp": testkit.At(d)})
+	}
+	accepted(t, es256(t, &askedFor{}, short), lives(time.Hour))
+	refused(t, es256(t, neverAsked{t}, short), lives(time.Hour+time.Second), revoke.ErrInvalidToken)
+}
+
+func TestMaxTokenSize(t *testing.T) {
+	t.Parallel()
+	good := testkit.Mint(t, nil)
+	accepted(t, es256(t, &askedFor{}, revoke.WithMaxTokenSize(len(good))), good)
+	refused(t, es256(t, neverAsked{t}, revoke.WithMaxTokenSize(len(good)-1)), good, revoke.ErrInvalidToken, jwt.ErrTokenMalformed)
+}
+
+// TestOptionalClaims relaxes what third parties leave out, each by itself.
+func TestOptionalClaims(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name   string // of the claim
+		option revoke.ValidatorOption
+		want   func(*revoke.Token)
+	}{
+		{"jti", revoke.WithOptionalID(), func(t *revoke.Token) { t.ID = "" }},
+		{"sub", revoke.WithOptionalSubject(), func(t *revoke.Token) { t.Subject = "" }},
+		{"iat", revoke.WithOptionalIssuedAt(), func(t *revoke.Token) { t.IssuedAt = time.Unix(0, 0).UTC() }},
+		{"iss", revoke.WithOptionalIssuer(), func(*revoke.Token) {}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			want := mintedToken()
+			row.want(&want)
+			verified := accepted(t, es256(t, &askedFor{}, row.option), testkit.Mint(t, map[string]string{row.name: ""}))
+			if verified.Token != want {
+				t.Errorf("%+v, want %+v", verified.Token, want)
+			}
+			strict := es256(t, neverAsked{t}, row.option)
+			refused(t, strict, testkit.Mint(t, map[string]string{row.name: "null"}), revoke.ErrInvalidToken)
+			refused(t, strict, testkit.Mint(t, map[string]string{"exp": ""}), revoke.ErrInvalidToken, jwt.ErrTokenRequiredClaimMissing)
+		})
+	}
+	t.Run("another issuer is refused where iss is optional", func(t *testing.T) {
+		t.Parallel()
+		v := es256(t, neverAsked{t}, revoke.WithOptionalIssuer())
+		refused(t, v, testkit.Mint(t, map[string]string{"iss": `"other"`}), revoke.ErrInvalidToken, jwt.ErrTokenInvalidIssuer)
+	})
+	t.Run("without iat the lifetime counts from now", func(t *testing.T) {
+		t.Parallel()
+		lives := func(d time.Duration) string {
+			return testkit.Mint(t, map[string]string{"iat": "", "exp": testkit.At(d)})
 		}
+		accepted(t, es256(t, &askedFor{}, revoke.WithOptionalIssuedAt()), lives(revoke.MaxTokenLifetime))
+		refused(t, es256(t, neverAsked{t}, revoke.WithOptionalIssuedAt()), lives(revoke.MaxTokenLifetime+time.Second), revoke.ErrInvalidToken)
+	})
+	t.Run("a token with nothing to revoke it by is refused", func(t *testing.T) {
+		t.Parallel()
+		store := revoketest.NewMemory(revoketest.WithClock(testkit.Clock))
+		v := es256(t, store, revoke.WithOptionalID(), revoke.WithOptionalSubject())
+		refused(t, v, testkit.Mint(t, map[string]string{"jti": "", "sub": "", "sid": ""}), revoke.ErrInvalidToken)
+	})
+}
+
+func TestIdentifyForgivesExpiry(t *testing.T) {
+	t.Parallel()
+	v := es256(t, neverAsked{t}, revoke.WithParserOptions(jwt.WithAudience("api")), revoke.WithTokenType("JWT"))
+	for _, row := range []struct {
+		name string
+		exp  time.Duration
+	}{
+		{"expired a second ago", -time.Second},
+		{"expired a month ago", -30 * 24 * time.Hour},
+		{"valid", 4 * time.Second},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			text := testkit.Mint(t, map[string]string{"exp": testkit.At(row.exp), "iat": testkit.At(row.exp - time.Minute)})
+			want := mintedToken()
+			want.IssuedAt, want.ExpiresAt = testkit.Now.Add(row.exp-time.Minute), testkit.Now.Add(row.exp)
+			if token := testkit.Value(v.Identify(t.Context(), text))(t); token != want {
+				t.Errorf("Identify = %+v, want %+v", token, want)
+			}
+		})
 	}
 }
 
-// TestWithRequiredSession refuses a token without a session, which no end of a session would reach.
+func TestIdentifyRefuses(t *testing.T) {
+	t.Parallel()
+	v := es256(t, neverAsked{t}, revoke.WithParserOptions(jwt.WithAudience("api")), revoke.WithTokenType("JWT"))
+	change := func(claim, value string) string { return testkit.Mint(t, map[string]string{claim: value}) }
+	for _, row := range []struct{ name, text string }{
+		{"not valid yet", change("nbf", testkit.At(time.Minute))},
+		{"another audience", testkit.Mint(t, map[string]string{"aud": `"other"`, "exp": testkit.At(-time.Hour), "iat": testkit.At(-2 * time.Hour)})},
+		{"another issuer", change("iss", `"other"`)},
+		{"no jti", change("jti", "")},
+		{"no exp", change("exp", "")},
+		{"another type", testkit.SignRaw(t, "ES256", `{"alg":"ES256","typ":"logout+jwt"}`, testkit.Payload(nil))},
+		{"forged", strings.Replace(testkit.Mint(t, nil), ".", "."+testkit.Base64(`{"sub":"bob"}`)[:4], 1)},
+		{"a long lifetime", testkit.Mint(t, map[string]string{"iat": "0", "exp": testkit.At(-time.Hour)})},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			token, err := v.Identify(t.Context(), row.text)
+			testkit.WantError(t, err, revoke.ErrInvalidToken)
+			if token != (revoke.Token{}) {
+				t.Errorf("beside the error there is %+v", token)
+			}
+		})
+	}
+}
+
+// TestKeySourceFails tells a source of keys that is down from a key that does not exist.
+func TestKeySourceFails(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name        string
+		cause, want error
+	}{
+		{"deadline", context.DeadlineExceeded, revoke.ErrUnavailable},
+		{"cancelled", fmt.Errorf("fetch keys: %w", context.Canceled), revoke.ErrUnavailable},
+		{"network", &net.OpError{Op: "dial", Err: errors.New("refused")}, revoke.ErrUnavailable},
+		{"unavailable", fmt.Errorf("keys: %w", revoke.ErrUnavailable), revoke.ErrUnavailable},
+		{"unknown key", errors.New("no such kid"), revoke.ErrInvalidToken},
+		{"revoked", revoke.ErrRevoked, revoke.ErrInvalidToken},
+		{"revoked and unavailable", errors.Join(revoke.ErrRevoked, revoke.ErrUnavailable), revoke.ErrUnavailable},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			keyfunc := func(*jwt.Token) (any, error) { return nil, row.cause }
+			v := validatorOf(t, neverAsked{t}, revoke.AnyAudience(), keyfunc, "ES256")
+			refused(t, v, testkit.Mint(t, nil), row.want)
+			_, err := v.Identify(t.Context(), testkit.Mint(t, nil))
+			testkit.WantError(t, err, row.want)
+		})
+	}
+}
+
+// TestCheckerErrors makes exactly one of the three sentinels of every error that a checker returns.
+func TestCheckerErrors(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("cause")
+	for _, row := range []struct {
+		name      string
+		err, want error
+	}{
+		{"revoked", &revoke.RevokedError{Scope: revoke.ScopeUser}, revoke.ErrRevoked},
+		{"unavailable", fmt.Errorf("%w: %w", revoke.ErrUnavailable, cause), revoke.ErrUnavailable},
+		{"invalid", fmt.Errorf("%w: %w", revoke.ErrInvalidToken, cause), revoke.ErrInvalidToken},
+		{"no sentinel", cause, revoke.ErrUnavailable},
+		{"cancelled", context.Canceled, revoke.ErrUnavailable},
+		{"revoked and unavailable", errors.Join(revoke.ErrRevoked, revoke.ErrUnavailable), revoke.ErrUnavailable},
+		{"revoked and invalid", errors.Join(revoke.ErrRevoked, revoke.ErrInvalidToken), revoke.ErrUnavailable},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			checker := checkerFunc(func(context.Context, revoke.Token) error { return row.err })
+			refused(t, es256(t, checker), testkit.Mint(t, nil), row.want)
+		})
+	}
+	t.Run("the scope is reachable", func(t *testing.T) {
+		t.Parallel()
+		checker := checkerFunc(func(context.Context, revoke.Token) error { return &revoke.RevokedError{Scope: revoke.ScopeIssuer} })
+		_, err := es256(t, checker).Validate(t.Context(), testkit.Mint(t, nil))
+		var revoked *revoke.RevokedError
+		if !errors.As(err, &revoked) || revoked.Scope != revoke.ScopeIssuer {
+			t.Errorf("Validate = %v, want the scope in it", err)
+		}
+	})
+	t.Run("the cause is reachable", func(t *testing.T) {
+		t.Parallel()
+		store := revoketest.NewFaulty(revoketest.NewMemory())
+		store.Fail(cause)
+		refused(t, es256(t, store), testkit.Mint(t, nil), revoke.ErrUnavailable, cause)
+	})
+}
+
+func TestValidatorIsShared(t *testing.T) {
+	t.Parallel()
+	v := es256(t, &askedFor{})
+	var group sync.WaitGroup
+	for i := range 16 {
+		text := testkit.Mint(t, map[string]string{"jti": fmt.Sprintf(`"token-%d"`, i)})
+		group.Go(func() {
+			for range 20 {
+				verified, err := v.Validate(t.Context(), text)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				var claims revoke.Claims
+				err = verified.Claims(&claims)
+				if err != nil || verified.ID != fmt.Sprint("token-", i) || claims.ID != verified.ID {
+					t.Errorf("Validate = %+v, %+v, %v", verified, claims, err)
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestTokenTypeKeepsKindsApart(t *testing.T) {
+	t.Parallel()
+	typed := func(typ string) string {
+		return testkit.SignRaw(t, "ES256", `{"alg":"ES256"`+typ+`}`, testkit.Payload(nil))
+	}
+	const kind = "at+jwt"
+	for _, row := range []struct {
+		name   string
+		typ    string // as a member of the header
+		accept bool
+	}{
+		{"the same", `,"typ":"at+jwt"`, true},
+		{"capitals", `,"typ":"AT+JWT"`, true},
+		{"a media type", `,"typ":"application/at+jwt"`, true},
+		{"a media type in capitals", `,"typ":"Application/AT+jwt"`, true},
+		{"none", ``, false},
+		{"JWT", `,"typ":"JWT"`, false},
+		{"a logout token", `,"typ":"logout+jwt"`, false},
+		{"a number", `,"typ":7`, false},
+		{"a member of another name", `,"TYP":"at+jwt"`, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			if row.accept {
+				accepted(t, es256(t, &askedFor{}, revoke.WithTokenType(kind)), typed(row.typ))
+				return
+			}
+			refused(t, es256(t, neverAsked{t}, revoke.WithTokenType(kind)), typed(row.typ), revoke.ErrInvalidToken)
+		})
+	}
+}
+
+// TestOtherKinds refuses, where no type is asked for, a token that says of itself that it is no
+// access token (RFC 8725 §3.11).
+func TestOtherKinds(t *testing.T) {
+	t.Parallel()
+	typed := func(typ string) string {
+		return testkit.SignRaw(t, "ES256", `{"alg":"ES256"`+typ+`}`, testkit.Payload(nil))
+	}
+	for _, row := range []struct{ name, typ string }{
+		{"none", ""}, {"JWT", `,"typ":"JWT"`}, {"at+JWT", `,"typ":"at+JWT"`},
+		{"application", `,"typ":"application/at+jwt"`}, {"Bearer", `,"typ":"Bearer"`},
+	} {
+		t.Run("accepted/"+row.name, func(t *testing.T) {
+			t.Parallel()
+			accepted(t, es256(t, &askedFor{}), typed(row.typ))
+		})
+	}
+	t.Run("refused/a typ that is no text", func(t *testing.T) {
+		t.Parallel()
+		refused(t, es256(t, neverAsked{t}), typed(`,"typ":7`), revoke.ErrInvalidToken)
+	})
+	for _, typ := range []string{
+		"logout+jwt", "LOGOUT+JWT", "application/logout+jwt", "secevent+jwt", "rt+jwt", "dpop+jwt", "global-token-revocation+jwt",
+	} {
+		t.Run("refused/"+typ, func(t *testing.T) {
+			t.Parallel()
+			text := typed(`,"typ":"` + typ + `"`)
+			untyped := es256(t, neverAsked{t})
+			refused(t, untyped, text, revoke.ErrInvalidToken)
+			_, err := untyped.Identify(t.Context(), text)
+			testkit.WantError(t, err, revoke.ErrInvalidToken)
+			accepted(t, es256(t, &askedFor{}, revoke.WithTokenType(typ)), text)
+		})
+	}
+}
+
+// TestLogoutTokensAreNoAccessTokens has logout tokens of issuers that type them as JWT or not at
+// all, as was usual before OpenID Connect Back-Channel Logout 1.0.
+func TestLogoutTokensAreNoAccessTokens(t *testing.T) {
+	t.Parallel()
+	const logout = `"events":{"http://schemas.openid.net/event/backchannel-logout":{}}`
+	for _, row := range []struct {
+		name string
+		opts []revoke.ValidatorOption
+	}{
+		{"no option", nil},
+		{"WithEpochClaim", []revoke.ValidatorOption{revoke.WithEpochClaim()}},
+		{"WithTokenType(JWT)", []revoke.ValidatorOption{revoke.WithTokenType("JWT")}},
+	} {
+		t.Run("refused/"+row.name, func(t *testing.T) {
+			t.Parallel()
+			refused(t, es256(t, neverAsked{t}, row.opts...), testkit.Mint(t, nil, logout), revoke.ErrInvalidToken)
+		})
+	}
+	t.Run("accepted/the claim events of an app", func(t *testing.T) {
+		t.Parallel()
+		accepted(t, es256(t, &askedFor{}), testkit.Mint(t, nil, `"events":["an app's own"]`))
+	})
+	t.Run("accepted/WithTokenType(logout+jwt)", func(t *testing.T) {
+		t.Parallel()
+		text := testkit.SignRaw(t, "ES256", `{"alg":"ES256","typ":"logout+jwt"}`, testkit.Payload(nil, logout))
+		accepted(t, es256(t, &askedFor{}, revoke.WithTokenType("logout+jwt")), text)
+	})
+}
+
+// TestWithRequiredSession refuses a token without a session, which no end of a session reaches.
 func TestWithRequiredSession(t *testing.T) {
 	t.Parallel()
-	without := mint(t, map[string]string{"sid": ""})
+	without := testkit.Mint(t, map[string]string{"sid": ""})
 	plain, strict := es256(t, &askedFor{}), es256(t, &askedFor{}, revoke.WithRequiredSession())
-	for _, token := range []string{without, mint(t, nil)} {
-		if _, _, err := plain.Validate(t.Context(), token); err != nil {
-			t.Errorf("without the option: %v", err)
+	t.Run("without the option each is accepted", func(t *testing.T) {
+		t.Parallel()
+		accepted(t, plain, without)
+		accepted(t, plain, testkit.Mint(t, nil))
+	})
+	t.Run("with a session it is accepted", func(t *testing.T) {
+		t.Parallel()
+		if verified := accepted(t, strict, testkit.Mint(t, nil)); verified.SessionID != "session-1" {
+			t.Errorf("the session is %q", verified.SessionID)
 		}
+	})
+	t.Run("without a session it is refused", func(t *testing.T) {
+		t.Parallel()
+		v := es256(t, neverAsked{t}, revoke.WithRequiredSession())
+		refused(t, v, without, revoke.ErrInvalidToken, jwt.ErrTokenRequiredClaimMissing)
+		if _, err := v.Identify(t.Context(), without); !errors.Is(err, jwt.ErrTokenRequiredClaimMissing) {
+			t.Errorf("Identify = %v", err)
+		}
+	})
+	t.Run("RequiresSession is true of this issuer alone", func(t *testing.T) {
+		t.Parallel()
+		var none *revoke.Validator
+		for _, row := range []struct {
+			what      string
+			got, want bool
+		}{
+			{"the issuer", strict.RequiresSession(testkit.Issuer), true},
+			{"another issuer", strict.RequiresSession(testkit.Issuer + "/"), false},
+			{"without the option", plain.RequiresSession(testkit.Issuer), false},
+			{"no validator", none.RequiresSession(testkit.Issuer), false},
+		} {
+			if row.got != row.want {
+				t.Errorf("%s: RequiresSession = %v", row.what, row.got)
+			}
+		}
+	})
+}
+
+// TestEpochClaim reads the claim in tokens of one's own, and ignores that of other issuers.
+func TestEpochClaim(t *testing.T) {
+	t.Parallel()
+	store := revoketest.NewMemory(revoketest.WithClock(testkit.Clock))
+	user := mintedToken().User()
+	before := testkit.Value(store.Epochs(t.Context(), user))(t)
+	after := testkit.Value(store.RevokeUser(t.Context(), user))(t)
+	pair := func(e revoke.Epochs) string { return fmt.Sprintf(`"epochs":[%d,%d]`, e.User, e.Issuer) }
+	micros := func(d time.Duration) string { return fmt.Sprint(testkit.Now.Add(d).UnixMicro()) }
+
+	t.Run("the epochs that stand are accepted", func(t *testing.T) {
+		t.Parallel()
+		verified := accepted(t, es256(t, store, revoke.WithEpochClaim()), testkit.Mint(t, nil, pair(after)))
+		var claims revoke.Claims
+		testkit.Must(t, verified.Claims(&claims))
+		if verified.Epochs != after || !verified.HasEpochs || *claims.Epochs != after {
+			t.Errorf("%+v and %v, want %v", verified.Token, claims.Epochs, after)
+		}
+	})
+	for _, row := range []struct {
+		name  string
+		extra []string
+	}{
+		{"those from before are refused", []string{pair(before)}},
+		{"a token without the claim is older than every revocation", nil},
+		{"another spelling is another claim", []string{`"EPOCHS":[` + micros(0) + `,0]`}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			refused(t, es256(t, store, revoke.WithEpochClaim()), testkit.Mint(t, nil, row.extra...), revoke.ErrRevoked)
+		})
 	}
-	if token, _, err := strict.Validate(t.Context(), mint(t, nil)); err != nil || token.SessionID != "session-1" {
-		t.Errorf("with a session: %+v, %v", token, err)
-	}
-	refused(t, es256(t, neverAsked{t}, revoke.WithRequiredSession()), without, revoke.ErrInvalidToken, jwt.ErrTokenRequiredClaimMissing)
-	if _, _, err := strict.Identify(without); !errors.Is(err, jwt.ErrTokenRequiredClaimMissing) {
-		t.Errorf("Identify = %v", err)
-	}
-	var none *revoke.Validator[revoke.Claims]
-	if !strict.RequiresSession(testIssuer) || strict.RequiresSession(testIssuer+"/") || plain.RequiresSession(testIssuer) || none.RequiresSession(testIssuer) {
-		t.Error("RequiresSession is not true of the one validator of this issuer that requires it")
+	t.Run("the iat rule decides for an issuer whose users may choose such a claim", func(t *testing.T) {
+		t.Parallel()
+		refused(t, es256(t, store), testkit.Mint(t, nil, `"epochs":[`+micros(30*time.Second)+`,0]`), revoke.ErrRevoked)
+	})
+	for _, row := range []struct{ name, value string }{
+		{"null", `null`}, {"a number", `7`}, {"text", `"x"`}, {"an object", `{}`}, {"no element", `[]`}, {"one element", `[1]`},
+		{"three elements", `[1,2,3]`}, {"a negative user", `[-1,2]`}, {"a negative issuer", `[1,-2]`}, {"a fraction", `[1.5,2]`},
+		{"an exponent", `[1e3,2]`}, {"text in it", `["1",2]`}, {"null in it", `[null,2]`}, {"an array in it", `[[1],2]`},
+		{"true in it", `[1,true]`}, {"an overflow", `[9223372036854775808,0]`},
+		{"a user more than a minute ahead", `[` + micros(61*time.Second) + `,0]`},
+		{"an issuer more than a minute ahead", `[0,` + micros(61*time.Second) + `]`},
+		{"twice", `[1,2],"epochs":[1,2]`},
+	} {
+		t.Run("invalid/"+row.name, func(t *testing.T) {
+			t.Parallel()
+			v := es256(t, neverAsked{t}, revoke.WithEpochClaim())
+			refused(t, v, testkit.Mint(t, nil, `"epochs":`+row.value), revoke.ErrInvalidToken)
+		})
 	}
 }

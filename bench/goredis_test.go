@@ -13,9 +13,12 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/pgrevoke/revoke/internal/testkit"
 )
 
-// startRedis starts a Redis of the benchmark's own that writes nothing to disk, and returns the path of its socket.
+// startRedis starts a Redis that writes nothing to disk, and returns the path of its socket. It
+// is stopped at the end of the benchmark.
 func startRedis(b *testing.B) string {
 	b.Helper()
 	path, err := exec.LookPath("redis-server")
@@ -24,7 +27,7 @@ func startRedis(b *testing.B) string {
 	}
 	socket := filepath.Join(b.TempDir(), "redis.sock")
 	server := exec.CommandContext(context.Background(), path, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no")
-	must(b, server.Start())
+	testkit.Must(b, server.Start())
 	b.Cleanup(func() {
 		_ = server.Process.Kill()
 		_ = server.Wait()
@@ -32,7 +35,7 @@ func startRedis(b *testing.B) string {
 	return socket
 }
 
-// newGoRedis returns a client that is connected.
+// newGoRedis returns a client that has connected.
 func newGoRedis(b *testing.B, socket string) *redis.Client {
 	b.Helper()
 	client := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, PoolSize: connections})
@@ -48,29 +51,32 @@ func newGoRedis(b *testing.B, socket string) *redis.Client {
 	return client
 }
 
-// tellVersions prints the versions of the servers as lines of configuration, as benchmarks have them.
-func tellVersions(b *testing.B, pool *pgxpool.Pool, client *redis.Client) {
+// printVersions prints the versions of the servers, in the form of the lines of configuration
+// that "go test -bench" prints.
+func printVersions(b *testing.B, pool *pgxpool.Pool, client *redis.Client) {
 	b.Helper()
 	var version string
-	must(b, pool.QueryRow(b.Context(), "SELECT current_setting('server_version')").Scan(&version))
+	testkit.Must(b, pool.QueryRow(b.Context(), "SELECT current_setting('server_version')").Scan(&version))
 	fmt.Println("postgres:", version)
 	info, err := client.Info(b.Context(), "server").Result()
-	must(b, err)
+	testkit.Must(b, err)
 	_, after, _ := strings.Cut(info, "redis_version:")
 	version, _, _ = strings.Cut(after, "\r")
 	fmt.Println("redis:", version)
 }
 
-// newAutoPipeline returns what go-redis offers, as an experiment, to pipeline by itself what many callers send at once.
+// newAutoPipeline returns a client of go-redis that pipelines the commands of concurrent
+// callers. go-redis calls it experimental.
 func newAutoPipeline(b *testing.B, client *redis.Client) redis.Cmdable {
 	b.Helper()
 	pipeline, err := client.AutoPipeline()
-	must(b, err)
+	testkit.Must(b, err)
 	b.Cleanup(func() { _ = pipeline.Close() })
 	return pipeline
 }
 
-// fillRedis writes revoked tokens and epochs as an app keeps them in Redis: keys with a time to live.
+// fillRedis writes n revoked tokens and n epochs as an app keeps them in Redis: keys with a
+// time to live.
 func fillRedis(b *testing.B, client *redis.Client, n int) {
 	b.Helper()
 	const batch = 10_000
@@ -82,13 +88,13 @@ func fillRedis(b *testing.B, client *redis.Client, n int) {
 			}
 			return nil
 		})
-		must(b, err)
+		testkit.Must(b, err)
 	}
 }
 
 var errRevoked = errors.New("revoked")
 
-// judge says what a user's epoch means for a token. An epoch that is not there is empty.
+// judge compares the token with its user's epoch, which is empty where there is none.
 func judge(r *request, epoch string) error {
 	if epoch == "" {
 		return nil
@@ -100,7 +106,7 @@ func judge(r *request, epoch string) error {
 	return err
 }
 
-// existsThenGet asks for the token and then for the user's epoch.
+// existsThenGet asks for the token, and then for the user's epoch.
 func existsThenGet(client *redis.Client) func(context.Context, *request) error {
 	return func(ctx context.Context, r *request) error {
 		n, err := client.Exists(ctx, "revoked:"+r.token.ID).Result()
@@ -149,7 +155,8 @@ func mget(client redis.Cmdable) func(context.Context, *request) error {
 	}
 }
 
-// mgetAll asks what Postgres is asked: about the token, its session, its user and its issuer.
+// mgetAll asks for the four keys that Postgres is asked for: of the token, its session, its
+// user and its issuer.
 func mgetAll(client *redis.Client) func(context.Context, *request) error {
 	return func(ctx context.Context, r *request) error {
 		values, err := client.MGet(ctx, "revoked:"+r.token.ID, "session:"+r.token.SessionID,

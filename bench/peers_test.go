@@ -10,33 +10,33 @@ import (
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/pgserver"
+	"github.com/pgrevoke/revoke/internal/testkit"
 	"github.com/pgrevoke/revoke/mirror"
 )
 
-// connections is how many each client may open.
+// connections is the number of connections that each client may open.
 const connections = 64
 
-// BenchmarkPeers compares ways to ask whether a token is revoked, on a million revoked tokens and a million epochs, from some
-// callers at once. Every token is good, and its user has an epoch. A Redis is asked about the token and the user; Postgres is
-// always asked about the session and the issuer too.
+// BenchmarkPeers compares ways to ask whether a token is revoked, on a million revoked tokens
+// and a million epochs, from several callers at once. Every token is good, and its user has an
+// epoch. A Redis is asked about the token and the user. Postgres is always asked about the
+// session and the issuer too.
 //
-// Check is the question alone. Validate verifies an ES256 token before; Algorithms does the same from one caller, for each
-// algorithm, beside golang-jwt alone.
+// Check is the question alone. Validate verifies an ES256 token first. Algorithms does the same
+// from one caller, for each algorithm, beside golang-jwt alone. Every way of Validate and
+// Algorithms decodes the claims, except "mirror, identity".
 func BenchmarkPeers(b *testing.B) {
 	pool := pgserver.Pool(b, pgserver.Database(b), func(c *pgxpool.Config) { c.MaxConns = connections })
 	sessions := newSCS(b, pool, size())
 	fillPostgres(b, pool, size())
-	requests := newRequests(b, pool)
+	requests := newRequests(b)
 	socket := startRedis(b)
 	goRedis := newGoRedis(b, socket)
 	fillRedis(b, goRedis, size())
 	rueidis := newRueidis(b, socket)
 	warm(b, requests, rueidisCached(rueidis))
-	tellVersions(b, pool, goRedis)
-	plain, err := revoke.NewPostgres(pool, revoke.WithCheckQueries(0))
-	must(b, err)
-	coalesced, err := revoke.NewPostgres(pool)
-	must(b, err)
+	printVersions(b, pool, goRedis)
+	plain, coalesced := testkit.OpenStore(b, pool, revoke.WithCheckQueries(0)), testkit.OpenStore(b, pool)
 	m := startMirror(b, coalesced)
 
 	floors := []way{
@@ -47,7 +47,7 @@ func BenchmarkPeers(b *testing.B) {
 		}},
 		{"one primary key", func(ctx context.Context, r *request) error {
 			var at time.Time
-			return pool.QueryRow(ctx, "SELECT not_before FROM revoke.user_epochs WHERE key = $1", r.key).Scan(&at)
+			return pool.QueryRow(ctx, "SELECT since FROM revoke.revocations WHERE key = $1", r.key).Scan(&at)
 		}},
 	}
 	peers := []way{
@@ -65,7 +65,7 @@ func BenchmarkPeers(b *testing.B) {
 		atEach(b, requests, append(append(ways, peers...), scs)...)
 	})
 
-	signers := newSigners(b)
+	signers := newSigners()
 	b.Run("Validate", func(b *testing.B) {
 		es256 := signers[2]
 		ways := []way{
@@ -86,6 +86,7 @@ func BenchmarkPeers(b *testing.B) {
 					way{"golang-jwt alone", s.bare},
 					way{"golang-jwt, a kept parser", s.kept()},
 					way{"mirror", s.validate(b, m)},
+					way{"mirror, identity", s.identity(b, m)},
 					way{"Postgres plain", s.validate(b, plain)},
 					way{"Postgres coalesced", s.validate(b, coalesced)},
 				)
@@ -106,15 +107,15 @@ func check(checker revoke.Checker) func(context.Context, *request) error {
 	return func(ctx context.Context, r *request) error { return checker.Check(ctx, r.token) }
 }
 
-// startMirror returns a mirror that has loaded everything.
+// startMirror returns a mirror that has loaded the table. It runs until the end of the benchmark.
 func startMirror(b *testing.B, store *revoke.Postgres) *mirror.Mirror {
 	b.Helper()
 	m, err := mirror.New(store)
-	must(b, err)
+	testkit.Must(b, err)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() { ended <- m.Run(ctx) }()
-	b.Cleanup(func() { stop(); must(b, <-ended) })
-	must(b, m.Ready(b.Context()))
+	b.Cleanup(func() { stop(); testkit.Must(b, <-ended) })
+	testkit.Must(b, m.Ready(b.Context()))
 	return m
 }

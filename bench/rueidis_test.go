@@ -9,9 +9,11 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"github.com/pgrevoke/revoke/internal/testkit"
 )
 
-// newRueidis returns a client that pipelines by itself what many callers send at once.
+// newRueidis returns a client, which pipelines the commands of concurrent callers by default.
 func newRueidis(b *testing.B, socket string) rueidis.Client {
 	b.Helper()
 	client, err := rueidis.NewClient(rueidis.ClientOption{
@@ -20,7 +22,7 @@ func newRueidis(b *testing.B, socket string) rueidis.Client {
 			return dialer.DialContext(ctx, "unix", path)
 		},
 	})
-	must(b, err)
+	testkit.Must(b, err)
 	b.Cleanup(client.Close)
 	return client
 }
@@ -36,8 +38,8 @@ func rueidisMGET(client rueidis.Client) func(context.Context, *request) error {
 	}
 }
 
-// rueidisCached asks for both in its cache, which Redis keeps true by telling of changes. It is at its best here: nothing
-// changes, and everything that is asked about is in it.
+// rueidisCached asks its cache for both. Redis notifies the cache of changes. This is its best
+// case: nothing changes, and it holds every key that is asked for.
 func rueidisCached(client rueidis.Client) func(context.Context, *request) error {
 	return func(ctx context.Context, r *request) error {
 		answers := client.DoMultiCache(ctx,
@@ -55,11 +57,11 @@ func rueidisCached(client rueidis.Client) func(context.Context, *request) error 
 	}
 }
 
-// warm asks about everything once.
+// warm asks for every request once, which fills a cache.
 func warm(b *testing.B, requests []request, ask func(context.Context, *request) error) {
 	b.Helper()
 	for i := range requests {
-		must(b, ask(b.Context(), &requests[i]))
+		testkit.Must(b, ask(b.Context(), &requests[i]))
 	}
 }
 

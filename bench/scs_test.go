@@ -9,29 +9,30 @@ import (
 	"github.com/alexedwards/scs/pgxstore"
 	"github.com/alexedwards/scs/v2"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgrevoke/revoke/internal/testkit"
 )
 
-// newSCS returns a session manager over a table as its documentation wants it, with a session for each user.
+// newSCS returns a session manager on a table as its documentation describes it, with a session
+// for each user.
 func newSCS(b *testing.B, pool *pgxpool.Pool, n int) *scs.SessionManager {
 	b.Helper()
-	// Not by New, which begins a goroutine for a store in memory.
+	// scs.New would start a goroutine for a store in memory.
 	sessions := &scs.SessionManager{Lifetime: time.Hour, Codec: scs.GobCodec{}, Store: pgxstore.NewWithCleanupInterval(pool, 0)}
 	data, err := sessions.Codec.Encode(time.Now().Add(time.Hour), map[string]any{"user": "user"})
-	must(b, err)
+	testkit.Must(b, err)
 	for _, sql := range []string{
 		"CREATE TABLE sessions (token TEXT PRIMARY KEY, data BYTEA NOT NULL, expiry TIMESTAMPTZ NOT NULL)",
 		"CREATE INDEX sessions_expiry_idx ON sessions (expiry)",
 	} {
-		_, err := pool.Exec(b.Context(), sql)
-		must(b, err)
+		testkit.Exec(b, pool, sql)
 	}
-	_, err = pool.Exec(b.Context(), `INSERT INTO sessions (token, data, expiry)
+	testkit.Exec(b, pool, `INSERT INTO sessions (token, data, expiry)
 		SELECT 'session-' || i, $2::bytea, now() + interval '1 hour' FROM generate_series(0, $1::int - 1) AS i`, n, data)
-	must(b, err)
 	return sessions
 }
 
-// loadSession is what an app does that has sessions in place of tokens.
+// loadSession is the check of an app that has sessions in place of tokens.
 func loadSession(sessions *scs.SessionManager) func(context.Context, *request) error {
 	return func(ctx context.Context, r *request) error {
 		loaded, err := sessions.Load(ctx, r.token.SessionID)

@@ -11,15 +11,18 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/pgrevoke/revoke/internal/testkit"
 )
 
-// way is one of several ways to do the same, each of which is asked by many callers at once.
+// way is one of several ways to do the same.
 type way struct {
 	name string
 	do   func(ctx context.Context, r *request) error
 }
 
-// turns is how often each way has its turn, after one that does not count, and turn how long each lasts.
+// turns returns the number of turns of each way, after one that does not count, and how long a
+// turn lasts.
 func turns() (n int, turn time.Duration) {
 	if testing.Short() {
 		return 3, 20 * time.Millisecond
@@ -27,18 +30,19 @@ func turns() (n int, turn time.Duration) {
 	return 15, 100 * time.Millisecond
 }
 
-// compare gives each way its turns, one way after the other and then again, because a machine is faster at one time than at
-// another, and only what was measured side by side can be divided. It reports each way as a benchmark of its own.
+// compare gives each way its turns, one way after the other in each round. The machine is
+// faster at one time than at another, so only figures of the same time make a ratio. It reports
+// each way as a benchmark of its own.
 func compare(b *testing.B, callers int, requests []request, ways ...way) {
 	b.Helper()
 	n, turn := turns()
 	rates, latencies := make([][]float64, len(ways)), make([]histogram, len(ways))
 	for round := range n + 1 {
 		for i := range ways {
-			i = (i + round) % len(ways) // so that nobody always follows the same one
-			rate, times := takeTurn(b, callers, requests, ways[i], turn)
+			i = (i + round) % len(ways) // so that each way follows another one in each round
+			times, took := takeTurn(b, callers, requests, ways[i], turn)
 			if round > 0 {
-				rates[i] = append(rates[i], rate)
+				rates[i] = append(rates[i], float64(times.total)/took.Seconds())
 				latencies[i].add(&times)
 			}
 		}
@@ -54,9 +58,9 @@ func compare(b *testing.B, callers int, requests []request, ways ...way) {
 	}
 }
 
-// takeTurn has some callers ask in one way for a while. Each takes the clock once a call: the end of one is the beginning of
-// the next.
-func takeTurn(b *testing.B, callers int, requests []request, w way, turn time.Duration) (rate float64, times histogram) {
+// takeTurn runs one way for a turn, from a number of callers at once. Each reads the clock once
+// a call: the end of one call is the beginning of the next.
+func takeTurn(b *testing.B, callers int, requests []request, w way, turn time.Duration) (times histogram, took time.Duration) {
 	b.Helper()
 	ctx := b.Context()
 	all, errs := make([]histogram, callers), make([]error, callers)
@@ -79,21 +83,21 @@ func takeTurn(b *testing.B, callers int, requests []request, w way, turn time.Du
 		})
 	}
 	group.Wait()
-	took := time.Since(start)
-	must(b, errors.Join(errs...))
+	took = time.Since(start)
+	testkit.Must(b, errors.Join(errs...))
 	for i := range all {
 		times.add(&all[i])
 	}
-	return float64(times.total) / took.Seconds(), times
+	return times, took
 }
 
-// histogram counts durations, to three percent, in a space that does not grow.
+// histogram counts durations, to three percent, in memory of a fixed size.
 type histogram struct {
 	counts [40 * steps]uint32
 	total  int
 }
 
-// steps is how many there are from one power of two to the next.
+// steps is the number of counts from one power of two to the next.
 const steps = 32
 
 func (h *histogram) note(d time.Duration) {

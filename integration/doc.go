@@ -1,3 +1,4 @@
-// Package integration shows revoke beside other libraries, which stay out of its go.mod: each test is an example of one. One of
-// them, porcupine, judges histories of calls of several processes.
+// Package integration uses revoke together with other libraries, which stay out of its go.mod:
+// each test and each example is about one of them. porcupine judges the calls of several
+// processes.
 package integration

@@ -20,10 +20,8 @@ import (
 	"github.com/pgrevoke/revoke/revoketest"
 )
 
-// interceptor lets in calls with a token that the validator accepts.
-type interceptor struct {
-	validator *revoke.Validator[revoke.Claims]
-}
+// interceptor refuses calls without a token that the validator accepts.
+type interceptor struct{ validator *revoke.Validator }
 
 func (i interceptor) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	ctx, err := i.accept(ctx)
@@ -55,20 +53,21 @@ type tokenKey struct{}
 func (i interceptor) accept(ctx context.Context) (context.Context, error) {
 	values := metadata.ValueFromIncomingContext(ctx, "authorization")
 	if len(values) != 1 {
-		return nil, status.Error(codes.Unauthenticated, "one token is wanted")
+		return nil, status.Error(codes.Unauthenticated, "one token is required")
 	}
 	scheme, text, _ := strings.Cut(values[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return nil, status.Error(codes.Unauthenticated, "a bearer token is wanted")
+		return nil, status.Error(codes.Unauthenticated, "a bearer token is required")
 	}
-	token, _, err := i.validator.Validate(ctx, text)
+	verified, err := i.validator.Validate(ctx, text)
 	if err != nil {
 		return nil, statusOf(err)
 	}
-	return context.WithValue(ctx, tokenKey{}, token), nil
+	return context.WithValue(ctx, tokenKey{}, verified.Token), nil
 }
 
-// statusOf tells the caller whether to sign in or to come again. Why a token is not accepted is for the log.
+// statusOf returns the status of a refused call: Unauthenticated asks the client to sign in,
+// Unavailable to repeat the call. The reason is not for the client, but for the log.
 func statusOf(err error) error {
 	if errors.Is(err, revoke.ErrRevoked) || errors.Is(err, revoke.ErrInvalidToken) {
 		return status.Error(codes.Unauthenticated, "the token is not accepted")
@@ -76,7 +75,8 @@ func statusOf(err error) error {
 	return status.Error(codes.Unavailable, "try again") // revoke.ErrUnavailable
 }
 
-// service stands for the app's own; the messages are those of gRPC's health service, for which no code has to be generated.
+// service stands for a service of the app. Its messages are those of gRPC's health service,
+// which need no generated code.
 type service struct {
 	health.UnimplementedHealthServer
 	checker revoke.Checker
@@ -89,8 +89,8 @@ func (s service) Check(ctx context.Context, _ *health.HealthCheckRequest) (*heal
 	return &health.HealthCheckResponse{}, nil
 }
 
-// Watch sends a message each time that there is one. The interceptor has seen how the stream began; a stream that lives long
-// asks again.
+// Watch sends the messages of next. The interceptor has checked the token at the beginning of
+// the stream. A stream that may live long checks it again before each message.
 func (s service) Watch(_ *health.HealthCheckRequest, stream grpc.ServerStreamingServer[health.HealthCheckResponse]) error {
 	token, _ := stream.Context().Value(tokenKey{}).(revoke.Token)
 	fmt.Println("Watch by", token.Subject)
@@ -109,11 +109,11 @@ func (s service) Watch(_ *health.HealthCheckRequest, stream grpc.ServerStreaming
 	}
 }
 
-// A gRPC server has the validator in two interceptors, for calls and for streams.
+// A gRPC server validates tokens in two interceptors, for calls and for streams.
 func Example_grpc() {
 	ctx := context.Background()
 	store := revoketest.NewFaulty(revoketest.NewMemory()) // a *revoke.Postgres, in an app
-	guard := interceptor{newValidator(store)}
+	guard := interceptor{exampleValidator(store)}
 	server := grpc.NewServer(grpc.UnaryInterceptor(guard.unary), grpc.StreamInterceptor(guard.stream))
 	defer server.Stop()
 	next := make(chan struct{}, 1)
@@ -135,7 +135,8 @@ func Example_grpc() {
 	_, err = client.Check(ctx, nil)
 	fmt.Println("no token:", status.Code(err))
 
-	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+exampleToken())
+	text := exampleToken()
+	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+text)
 	_, err = client.Check(ctx, nil)
 	fmt.Println("before:", status.Code(err))
 	stream, err := client.Watch(ctx, nil)
@@ -151,7 +152,11 @@ func Example_grpc() {
 	fmt.Println("database down:", status.Code(err))
 	store.Fail(nil)
 
-	if err := store.RevokeToken(ctx, revoke.Token{Issuer: issuer, ID: "token-1"}, revoke.WithReason("logout")); err != nil {
+	token, err := guard.validator.Identify(ctx, text)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := store.RevokeToken(ctx, token, revoke.WithReason("logout")); err != nil {
 		log.Fatal(err)
 	}
 	_, err = client.Check(ctx, nil)

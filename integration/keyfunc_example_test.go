@@ -12,7 +12,7 @@ import (
 	"github.com/pgrevoke/revoke"
 )
 
-// Tokens of an identity provider are verified with the keys that it publishes.
+// The tokens of an identity provider are verified by the keys that the provider publishes.
 func Example_keyfunc() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop() // ends keyfunc's refresh of the keys
@@ -30,19 +30,19 @@ func Example_keyfunc() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	validator, err := revoke.NewValidator[revoke.Claims](store, "https://id.example", keys.Keyfunc, []string{"ES256"})
+	validator, err := revoke.NewValidator(store, "https://id.example", revoke.AudienceOf("api"), keys.Keyfunc, []string{"ES256"})
 	if err != nil {
 		log.Fatal(err)
 	}
 
 	bearer := "eyJ…" // from the Authorization header of a request
-	_, claims, err := validator.Validate(ctx, bearer)
+	verified, err := validator.Validate(ctx, bearer)
 	switch {
 	case errors.Is(err, revoke.ErrUnavailable):
-		fmt.Println("503: come back later")
+		fmt.Println("503: try again later")
 	case err != nil:
 		fmt.Println("401: sign in")
 	default:
-		fmt.Println("hello,", claims.Subject)
+		fmt.Println("hello,", verified.Subject)
 	}
 }

@@ -2,11 +2,7 @@ package integration
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -19,25 +15,21 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/pgrevoke/revoke"
-	"github.com/pgrevoke/revoke/internal/pgserver"
+	"github.com/pgrevoke/revoke/internal/testkit"
 	"github.com/pgrevoke/revoke/revoketest"
 )
 
-// provider is an identity provider with one key, "one", and its JWKS on loopback.
+// provider is an identity provider on loopback. Its JWKS has one key, "one", which is testkit's.
 type provider struct {
 	*httptest.Server
-	key  *ecdsa.PrivateKey
 	down atomic.Bool
 }
 
 func newProvider(t *testing.T) *provider {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	point, err := key.PublicKey.Bytes()
-	must(t, err)
+	point := testkit.Value(testkit.TestKeys().EC.PublicKey.Bytes())(t)
 	encode := base64.RawURLEncoding.EncodeToString
-	p := &provider{key: key}
+	p := &provider{}
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if p.down.Load() {
 			http.Error(w, "out of order", http.StatusBadGateway)
@@ -50,57 +42,52 @@ func newProvider(t *testing.T) *provider {
 	return p
 }
 
-// sign returns a token that says it was signed with the key kid.
-func (p *provider) sign(t *testing.T, kid string) string {
+// sign returns a token of the provider, with this kid in its header.
+func sign(t *testing.T, kid string) string {
 	t.Helper()
-	now := time.Now()
-	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.RegisteredClaims{
-		Issuer: issuer, Subject: "ada", ID: rand.Text(),
-		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(time.Minute)),
-	})
+	user := revoke.User{Issuer: testkit.Issuer, Subject: "ada"}
+	claims := testkit.Value(revoke.NewClaims(user, time.Minute, revoke.AudienceOf("api"), revoke.Epochs{}))(t)
+	token := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
 	token.Header["kid"] = kid
-	signed, err := token.SignedString(p.key)
-	must(t, err)
-	return signed
+	return testkit.Value(token.SignedString(testkit.TestKeys().EC))(t)
 }
 
-// TestKeyfunc takes the keys of an identity provider from its JWKS.
+// newValidator returns a validator of the provider's tokens.
+func newValidator(t *testing.T, checker revoke.Checker, keyfunc jwt.Keyfunc) *revoke.Validator {
+	t.Helper()
+	return testkit.Value(revoke.NewValidator(checker, testkit.Issuer, revoke.AudienceOf("api"), keyfunc, []string{"ES256"}))(t)
+}
+
+// TestKeyfunc verifies tokens by the keys of a provider's JWKS, also while the provider is down.
 func TestKeyfunc(t *testing.T) {
 	t.Parallel()
 	provider := newProvider(t)
-	store, err := revoke.NewPostgres(pgserver.Pool(t, pgserver.Database(t)))
-	must(t, err)
-
+	store, _ := testkit.Store(t)
 	ctx, stop := context.WithCancel(t.Context())
 	t.Cleanup(stop) // ends keyfunc's refresh
-	keys, err := keyfunc.NewDefaultCtx(ctx, []string{provider.URL})
-	must(t, err)
-	validator, err := revoke.NewValidator[revoke.Claims](store, issuer, keys.Keyfunc, []string{"ES256"})
-	must(t, err)
+	keys := testkit.Value(keyfunc.NewDefaultCtx(ctx, []string{provider.URL}))(t)
+	validator := newValidator(t, store, keys.Keyfunc)
 
-	signed := provider.sign(t, "one")
-	token, _, err := validator.Validate(ctx, signed)
-	if err != nil {
-		t.Errorf("a token of the provider: %v", err)
-	}
-	must(t, store.RevokeToken(ctx, token))
-	if _, _, err := validator.Validate(ctx, signed); !errors.Is(err, revoke.ErrRevoked) {
-		t.Errorf("the token after its revocation: %v", err)
-	}
-	for range 2 { // the first time keyfunc asks the provider again, then it waits some minutes before it does
-		if _, _, err := validator.Validate(ctx, provider.sign(t, "two")); !errors.Is(err, revoke.ErrInvalidToken) {
-			t.Errorf("a token with a key that nobody knows: %v", err)
-		}
+	signed := sign(t, "one")
+	verified := testkit.Value(validator.Validate(ctx, signed))(t)
+	testkit.Must(t, store.RevokeToken(ctx, verified.Token))
+	_, err := validator.Validate(ctx, signed)
+	testkit.WantError(t, err, revoke.ErrRevoked)
+	// At the first unknown kid keyfunc reads the JWKS again, and then not for some minutes.
+	for range 2 {
+		_, err := validator.Validate(ctx, sign(t, "two"))
+		testkit.WantError(t, err, revoke.ErrInvalidToken)
 	}
 	provider.down.Store(true)
-	if _, _, err := validator.Validate(ctx, provider.sign(t, "one")); err != nil {
-		t.Errorf("a token with a key that was read before the provider went down: %v", err)
+	if _, err := validator.Validate(ctx, sign(t, "one")); err != nil {
+		t.Errorf("a key that was read before the provider went down: %v", err)
 	}
 }
 
-// TestKeyfuncWhileTheProviderIsDown tells "no such key" from "no answer". keyfunc does not: it logs that the provider is
-// down and finds no key, so that a token with a key that was not read before is an invalid one. That is safe, but the
-// client is told to sign in again, where it should be told to come back later.
+// TestKeyfuncWhileTheProviderIsDown tells an unknown key from a provider that does not answer.
+// keyfunc alone does not: while the provider is down it finds no key, and so a token with a key
+// that was not read before is ErrInvalidToken. That is safe, but a client then signs in again,
+// although a repeat a little later would do.
 func TestKeyfuncWhileTheProviderIsDown(t *testing.T) {
 	t.Parallel()
 	provider := newProvider(t)
@@ -109,14 +96,13 @@ func TestKeyfuncWhileTheProviderIsDown(t *testing.T) {
 	t.Cleanup(stop)
 
 	watched := &watchedTransport{RoundTripper: provider.Client().Transport}
-	keys, err := keyfunc.NewDefaultOverrideCtx(ctx, []string{provider.URL}, keyfunc.Override{
+	keys := testkit.Value(keyfunc.NewDefaultOverrideCtx(ctx, []string{provider.URL}, keyfunc.Override{
 		Client:            &http.Client{Transport: watched},
 		RefreshUnknownKID: rate.NewLimiter(rate.Inf, 1), // an app has a limit here
 		RefreshErrorHandlerFunc: func(string) func(context.Context, error) {
 			return func(context.Context, error) {} // an app logs it
 		},
-	})
-	must(t, err)
+	}))(t)
 	orUnavailable := func(token *jwt.Token) (any, error) {
 		key, err := keys.Keyfunc(token)
 		if err != nil && watched.failed.Load() {
@@ -124,28 +110,22 @@ func TestKeyfuncWhileTheProviderIsDown(t *testing.T) {
 		}
 		return key, err
 	}
-	plain, err := revoke.NewValidator[revoke.Claims](revoketest.NewMemory(), issuer, keys.Keyfunc, []string{"ES256"})
-	must(t, err)
-	told, err := revoke.NewValidator[revoke.Claims](revoketest.NewMemory(), issuer, orUnavailable, []string{"ES256"})
-	must(t, err)
+	plain := newValidator(t, revoketest.NewMemory(), keys.Keyfunc)
+	watching := newValidator(t, revoketest.NewMemory(), orUnavailable)
 
-	if _, _, err := plain.Validate(ctx, provider.sign(t, "one")); !errors.Is(err, revoke.ErrInvalidToken) {
-		t.Errorf("keyfunc alone, while the provider is down: %v", err)
-	}
-	_, _, err = told.Validate(ctx, provider.sign(t, "one"))
-	if !errors.Is(err, revoke.ErrUnavailable) || errors.Is(err, revoke.ErrInvalidToken) {
-		t.Errorf("while the provider is down: %v", err)
-	}
+	_, err := plain.Validate(ctx, sign(t, "one"))
+	testkit.WantError(t, err, revoke.ErrInvalidToken)
+	_, err = watching.Validate(ctx, sign(t, "one"))
+	testkit.WantError(t, err, revoke.ErrUnavailable)
 	provider.down.Store(false)
-	if _, _, err := told.Validate(ctx, provider.sign(t, "one")); err != nil {
-		t.Errorf("when the provider is back: %v", err)
+	if _, err := watching.Validate(ctx, sign(t, "one")); err != nil {
+		t.Errorf("after the outage: %v", err)
 	}
-	if _, _, err := told.Validate(ctx, provider.sign(t, "two")); !errors.Is(err, revoke.ErrInvalidToken) {
-		t.Errorf("a token with a key that nobody knows: %v", err)
-	}
+	_, err = watching.Validate(ctx, sign(t, "two"))
+	testkit.WantError(t, err, revoke.ErrInvalidToken)
 }
 
-// watchedTransport knows whether its last request failed.
+// watchedTransport notes whether its last request failed.
 type watchedTransport struct {
 	http.RoundTripper
 	failed atomic.Bool

@@ -2,12 +2,10 @@ package integration
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
 	"errors"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"github.com/golang-migrate/migrate/v4"
 	migratepgx "github.com/golang-migrate/migrate/v4/database/pgx/v5"
@@ -19,42 +17,49 @@ import (
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/pgserver"
+	"github.com/pgrevoke/revoke/internal/testkit"
 	"github.com/pgrevoke/revoke/migrations"
 )
 
-// works uses the store once, so that a migration that was only half done shows.
-func works(t *testing.T, pool *pgxpool.Pool) {
+// expectStore uses the store in the pool's database: for a token, a user and a sweep, so that
+// every object of the schema is needed.
+func expectStore(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
-	store, err := revoke.NewPostgres(pool)
-	must(t, err)
-	now := time.Now()
-	token := revoke.Token{Issuer: issuer, ID: rand.Text(), Subject: "ada", IssuedAt: now, ExpiresAt: now.Add(time.Hour)}
-	must(t, store.Check(t.Context(), token))
-	must(t, store.RevokeToken(t.Context(), token))
-	if err := store.Check(t.Context(), token); !errors.Is(err, revoke.ErrRevoked) {
-		t.Errorf("Check = %v", err)
+	ctx := t.Context()
+	store := testkit.OpenStore(t, pool)
+	one, other := testkit.Token(), testkit.Token()
+	for _, token := range []revoke.Token{one, other} {
+		testkit.Must(t, store.Check(ctx, token))
 	}
+	testkit.Must(t, store.RevokeToken(ctx, one))
+	testkit.Value(store.RevokeUser(ctx, other.User()))(t)
+	for _, token := range []revoke.Token{one, other} {
+		testkit.WantError(t, store.Check(ctx, token), revoke.ErrRevoked)
+	}
+	sweeper := testkit.Value(revoke.NewSweeper(store))(t)
+	testkit.Value(sweeper.Sweep(ctx))(t)
 }
 
-// migrator is golang-migrate over files, with its table of versions in public.
+// migrator returns a golang-migrate of the files, with its table of versions in public.
 func migrator(t *testing.T, pool *pgxpool.Pool, files fstest.MapFS) *migrate.Migrate {
 	t.Helper()
 	source, err := iofs.New(files, ".")
-	must(t, err)
+	testkit.Must(t, err)
 	driver, err := migratepgx.WithInstance(stdlib.OpenDBFromPool(pool), &migratepgx.Config{})
-	must(t, err)
+	testkit.Must(t, err)
 	m, err := migrate.NewWithInstance("iofs", source, "pgx5", driver)
-	must(t, err)
+	testkit.Must(t, err)
 	return m
 }
 
 func closeMigrator(t *testing.T, m *migrate.Migrate) {
 	t.Helper()
 	sourceErr, databaseErr := m.Close()
-	must(t, errors.Join(sourceErr, databaseErr))
+	testkit.Must(t, errors.Join(sourceErr, databaseErr))
 }
 
-// TestBesideGolangMigrate keeps two tools' tables of versions, of one name, apart.
+// TestBesideGolangMigrate runs our migrations and those of an app that uses golang-migrate on
+// one database. Both tools have a table of versions, and neither touches the other's.
 func TestBesideGolangMigrate(t *testing.T) {
 	t.Parallel()
 	pool := pgserver.Pool(t, pgserver.EmptyDatabase(t))
@@ -62,8 +67,8 @@ func TestBesideGolangMigrate(t *testing.T) {
 		"7_app.up.sql":   {Data: []byte("CREATE TABLE app (id int)")},
 		"7_app.down.sql": {Data: []byte("DROP TABLE app")},
 	})
-	must(t, app.Up())
-	must(t, migrations.Up(t.Context(), pool))
+	testkit.Must(t, app.Up())
+	testkit.Must(t, migrations.Up(t.Context(), pool))
 	version, dirty, err := app.Version()
 	if err != nil || version != 7 || dirty {
 		t.Errorf("the app is at version %d, dirty %v, %v", version, dirty, err)
@@ -71,77 +76,71 @@ func TestBesideGolangMigrate(t *testing.T) {
 	if version, err := migrations.Version(t.Context(), pool); err != nil || version != migrations.Latest {
 		t.Errorf("revoke is at version %d, %v", version, err)
 	}
-	var rows int
-	must(t, pool.QueryRow(t.Context(), "SELECT count(*) FROM public.schema_migrations").Scan(&rows))
-	if rows != 1 { // golang-migrate keeps one, goose one for each version
+	rows := testkit.QueryOne[int](t, pool, "SELECT count(*) FROM public.schema_migrations")
+	if rows != 1 { // golang-migrate keeps one row, goose one for each version
 		t.Errorf("the app's table of versions has %d rows", rows)
 	}
-	works(t, pool)
-	must(t, app.Down())
-	works(t, pool)
+	expectStore(t, pool)
+	testkit.Must(t, app.Down())
+	expectStore(t, pool)
 
-	// The other way round: what ours takes back is not the app's.
-	must(t, app.Up())
-	must(t, migrations.Down(t.Context(), pool))
+	// Our Down takes back our migrations alone.
+	testkit.Must(t, app.Up())
+	testkit.Must(t, migrations.Down(t.Context(), pool))
 	if version, dirty, err := app.Version(); err != nil || version != 7 || dirty {
 		t.Errorf("after our Down the app is at version %d, dirty %v, %v", version, dirty, err)
 	}
 	closeMigrator(t, app)
 }
 
-// TestThroughGolangMigrate hands our SQL to the app's tool.
+// TestThroughGolangMigrate runs our SQL by the app's golang-migrate.
 func TestThroughGolangMigrate(t *testing.T) {
 	t.Parallel()
 	pool := pgserver.Pool(t, pgserver.EmptyDatabase(t))
-	up, err := migrations.SQL(0, migrations.Latest)
-	must(t, err)
-	down, err := migrations.SQL(migrations.Latest, 0)
-	must(t, err)
+	up := testkit.Value(migrations.SQL(0, migrations.Latest))(t)
+	down := testkit.Value(migrations.SQL(migrations.Latest, 0))(t)
 	app := migrator(t, pool, fstest.MapFS{
 		"1_revoke.up.sql":   {Data: []byte(up)},
 		"1_revoke.down.sql": {Data: []byte(down)},
 	})
-	must(t, app.Up())
-	works(t, pool)
-	must(t, app.Down())
-	must(t, app.Up())
+	testkit.Must(t, app.Up())
+	expectStore(t, pool)
+	testkit.Must(t, app.Down())
+	testkit.Must(t, app.Up())
 	closeMigrator(t, app)
 }
 
-// TestPlainSQL runs our SQL as a script.
+// TestPlainSQL runs our SQL as one script.
 func TestPlainSQL(t *testing.T) {
 	t.Parallel()
 	pool := pgserver.Pool(t, pgserver.EmptyDatabase(t))
-	up, err := migrations.SQL(0, migrations.Latest)
-	must(t, err)
-	_, err = pool.Exec(t.Context(), up, pgx.QueryExecModeSimpleProtocol)
-	must(t, err)
-	works(t, pool)
+	up := testkit.Value(migrations.SQL(0, migrations.Latest))(t)
+	testkit.Exec(t, pool, up, pgx.QueryExecModeSimpleProtocol)
+	expectStore(t, pool)
 }
 
-// TestThroughGoose hands our files to a goose of the app's, with its own table of versions.
+// TestThroughGoose runs our files by the app's goose, with the app's table of versions.
 func TestThroughGoose(t *testing.T) {
 	t.Parallel()
 	pool := pgserver.Pool(t, pgserver.EmptyDatabase(t))
-	_, err := pool.Exec(t.Context(), "CREATE SCHEMA revoke")
-	must(t, err)
-	files, err := migrations.Files()
-	must(t, err)
+	testkit.Exec(t, pool, "CREATE SCHEMA revoke")
+	files := testkit.Value(migrations.Files())(t)
 	db := stdlib.OpenDBFromPool(pool)
-	t.Cleanup(func() { must(t, db.Close()) })
+	t.Cleanup(func() { testkit.Must(t, db.Close()) })
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithTableName("public.revoke_versions"))
-	must(t, err)
+	testkit.Must(t, err)
 	_, err = provider.Up(t.Context())
-	must(t, err)
-	works(t, pool)
+	testkit.Must(t, err)
+	expectStore(t, pool)
 }
 
-// TestBesideGoose has the app register a Go migration with goose, which is the app's to run.
+// TestBesideGoose registers a Go migration of the app with goose's global registry. Our Up does
+// not run it.
 func TestBesideGoose(t *testing.T) {
 	ctx := t.Context()
 	pool := pgserver.Pool(t, pgserver.EmptyDatabase(t))
 	db := stdlib.OpenDBFromPool(pool)
-	t.Cleanup(func() { must(t, db.Close()) })
+	t.Cleanup(func() { testkit.Must(t, db.Close()) })
 	goose.AddNamedMigrationContext("00042_app.go",
 		func(ctx context.Context, tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, "CREATE TABLE app (id int)")
@@ -155,37 +154,35 @@ func TestBesideGoose(t *testing.T) {
 	goose.SetBaseFS(fstest.MapFS{})
 	t.Cleanup(func() { goose.SetBaseFS(nil) })
 	goose.SetLogger(goose.NopLogger())
-	must(t, goose.SetDialect("postgres"))
+	testkit.Must(t, goose.SetDialect("postgres"))
 
 	tables := func() string {
 		t.Helper()
-		var names string
-		must(t, pool.QueryRow(ctx, "SELECT coalesce(string_agg(tablename, ' ' ORDER BY tablename), '') "+
-			"FROM pg_tables WHERE schemaname = 'public'").Scan(&names))
-		return names
+		return testkit.QueryOne[string](t, pool, "SELECT coalesce(string_agg(tablename, ' ' ORDER BY tablename), '') "+
+			"FROM pg_tables WHERE schemaname = 'public'")
 	}
-	must(t, migrations.Up(ctx, pool))
+	testkit.Must(t, migrations.Up(ctx, pool))
 	if got := tables(); got != "" {
 		t.Errorf("our migrations made %q in public", got)
 	}
-	must(t, goose.UpContext(ctx, db, "."))
+	testkit.Must(t, goose.UpContext(ctx, db, "."))
 	if got := tables(); got != "app goose_db_version" {
 		t.Errorf("with the app's migrations, public has %q", got)
 	}
-	must(t, migrations.Up(ctx, pool)) // again, now that the app's versions are there
+	testkit.Must(t, migrations.Up(ctx, pool)) // again, now that the app has its table of versions
 	if version, err := goose.GetDBVersionContext(ctx, db); err != nil || version != 42 {
 		t.Errorf("the app is at version %d, %v", version, err)
 	}
 	if version, err := migrations.Version(ctx, pool); err != nil || version != migrations.Latest {
 		t.Errorf("revoke is at version %d, %v", version, err)
 	}
-	works(t, pool)
-	must(t, goose.DownContext(ctx, db, "."))
-	works(t, pool)
+	expectStore(t, pool)
+	testkit.Must(t, goose.DownContext(ctx, db, "."))
+	expectStore(t, pool)
 
-	// The other way round: what ours takes back is not the app's.
-	must(t, goose.UpContext(ctx, db, "."))
-	must(t, migrations.Down(ctx, pool))
+	// Our Down takes back our migrations alone.
+	testkit.Must(t, goose.UpContext(ctx, db, "."))
+	testkit.Must(t, migrations.Down(ctx, pool))
 	if got := tables(); got != "app goose_db_version" {
 		t.Errorf("after our Down, public has %q", got)
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/pgrevoke/revoke/revoketest"
 )
 
-// The mux of net/http takes handlers as they are.
+// The mux of net/http takes the guard's handlers as they are.
 func Example_mux() {
 	guard, logout := newGuard()
 
@@ -34,8 +34,8 @@ func Example_mux() {
 	// GET /me 401 "Unauthorized"
 }
 
-// In chi the guard is a middleware as any other, for a group of routes. Logout stands outside: it also takes a token that has
-// expired.
+// In chi the guard is middleware for a group of routes. Logout stands outside the group,
+// because it also takes a token that has expired.
 func Example_chi() {
 	guard, logout := newGuard()
 
@@ -53,8 +53,8 @@ func Example_chi() {
 	// GET /me 401 "Unauthorized"
 }
 
-// Gin has middleware of its own form, for which [forGin] is the adapter. The claims are in the context of the request, not in
-// gin's.
+// Gin has middleware of its own form, and forGin is an adapter. The token is in the context of
+// the request, not in gin's.
 func Example_gin() {
 	guard, logout := newGuard()
 
@@ -62,8 +62,8 @@ func Example_gin() {
 	router := gin.New()
 	router.POST("/logout", gin.WrapH(logout))
 	router.Group("/", forGin(guard.Require)).GET("/me", func(c *gin.Context) {
-		claims, _ := revokehttp.Claims[revoke.Claims](c.Request.Context())
-		c.String(http.StatusOK, "hello, %s", claims.Subject)
+		token, _ := revokehttp.TokenFromContext(c.Request.Context())
+		c.String(http.StatusOK, "hello, %s", token.Subject)
 	})
 
 	logOut(router)
@@ -73,8 +73,9 @@ func Example_gin() {
 	// GET /me 401 "Unauthorized"
 }
 
-// forGin adapts middleware of net/http that passes the ResponseWriter on as it is. Gin calls the next handler after a
-// middleware has returned, unless it is told not to: without Abort, whoever is refused would be served all the same.
+// forGin adapts middleware of net/http that passes the ResponseWriter on as it is. Gin calls
+// the next handler when a middleware has returned, unless the middleware calls Abort. Without
+// Abort a refused request would be served.
 func forGin(middleware func(http.Handler) http.Handler) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		passed := false
@@ -90,15 +91,16 @@ func forGin(middleware func(http.Handler) http.Handler) gin.HandlerFunc {
 	}
 }
 
-// Echo brings the adapters. The claims are in the context of the request, not in echo's.
+// Echo has adapters for handlers and middleware of net/http. The token is in the context of the
+// request, not in echo's.
 func Example_echo() {
 	guard, logout := newGuard()
 
 	router := echo.New()
 	router.POST("/logout", echo.WrapHandler(logout))
 	router.Group("", echo.WrapMiddleware(guard.Require)).GET("/me", func(c echo.Context) error {
-		claims, _ := revokehttp.Claims[revoke.Claims](c.Request().Context())
-		return c.String(http.StatusOK, "hello, "+claims.Subject)
+		token, _ := revokehttp.TokenFromContext(c.Request().Context())
+		return c.String(http.StatusOK, "hello, "+token.Subject)
 	})
 
 	logOut(router)
@@ -109,14 +111,14 @@ func Example_echo() {
 }
 
 func hello(w http.ResponseWriter, r *http.Request) {
-	claims, _ := revokehttp.Claims[revoke.Claims](r.Context())
-	fmt.Fprintln(w, "hello,", claims.Subject)
+	token, _ := revokehttp.TokenFromContext(r.Context())
+	fmt.Fprintln(w, "hello,", token.Subject)
 }
 
-// newGuard is what an app has before it comes to its router: a guard, and a handler of logout.
-func newGuard() (*revokehttp.Guard[revoke.Claims], http.Handler) {
+// newGuard returns a guard and a handler for logout, which do not depend on the router.
+func newGuard() (*revokehttp.Guard, http.Handler) {
 	store := revoketest.NewMemory() // a *revoke.Postgres, in an app
-	guard, err := revokehttp.New(newValidator(store))
+	guard, err := revokehttp.NewGuard(exampleValidator(store))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -127,24 +129,27 @@ func newGuard() (*revokehttp.Guard[revoke.Claims], http.Handler) {
 	return guard, logout
 }
 
-func newValidator(store revoke.Store) *revoke.Validator[revoke.Claims] {
+const exampleIssuer = "https://app.example"
+
+func exampleValidator(store revoke.Store) *revoke.Validator {
 	keyfunc := func(*jwt.Token) (any, error) { return exampleKey, nil }
-	validator, err := revoke.NewValidator[revoke.Claims](store, issuer, keyfunc, []string{"HS256"})
+	validator, err := revoke.NewValidator(store, exampleIssuer, revoke.AudienceOf("api"), keyfunc, []string{"HS256"})
 	if err != nil {
 		log.Fatal(err)
 	}
 	return validator
 }
 
-var exampleKey = []byte("a key of the examples, which are its only users")
+var exampleKey = []byte("a key of 32 bytes or more, only for examples")
 
-// exampleToken signs a token of ada's.
+// exampleToken signs a token of the user ada.
 func exampleToken() string {
-	now := time.Now()
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, revoke.Claims{RegisteredClaims: jwt.RegisteredClaims{
-		Issuer: issuer, Subject: "ada", ID: "token-1",
-		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(time.Minute)),
-	}}).SignedString(exampleKey)
+	user := revoke.User{Issuer: exampleIssuer, Subject: "ada"}
+	claims, err := revoke.NewClaims(user, time.Minute, revoke.AudienceOf("api"), revoke.Epochs{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(exampleKey)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -2,11 +2,9 @@ package integration
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -19,12 +17,13 @@ import (
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/pgserver"
+	"github.com/pgrevoke/revoke/internal/testkit"
 )
 
 func TestMain(m *testing.M) { pgserver.Main(m) }
 
-// What a transaction must be, and is, in the libraries whose types say so. GORM's is the pool of its statement, also where
-// it prepares statements.
+// The transactions of these libraries are SQLTx. GORM's is the ConnPool of a statement, also
+// where GORM prepares statements.
 var (
 	_ revoke.SQLTx = (*sql.Tx)(nil)
 	_ revoke.SQLTx = (*sqlx.Tx)(nil)
@@ -33,23 +32,15 @@ var (
 	_ revoke.SQLTx = (*gorm.PreparedStmtTX)(nil)
 )
 
-const issuer = "https://app.example"
-
-func must(tb testing.TB, err error) {
-	tb.Helper()
-	if err != nil {
-		tb.Fatal(err)
-	}
-}
-
-// account is a row of the app's own.
+// account is a row of the app.
 type account struct {
 	Name     string `gorm:"primaryKey"`
 	Password string
 }
 
-// changePassword is the app's code: in a transaction of its library it writes the new password, ends the user's sessions,
-// and returns what it is told to, which decides between commit and rollback.
+// changePassword is code of the app. In a transaction of the app's library it writes the new
+// password and revokes the user's tokens. It commits where result is nil. Otherwise it rolls
+// back and returns result.
 type changePassword func(ctx context.Context, store *revoke.Postgres, user revoke.User, result error) error
 
 func withSQL(db *sql.DB) changePassword {
@@ -107,66 +98,59 @@ func withGORM(db *gorm.DB) changePassword {
 	}
 }
 
+// TestPasswordChange revokes in a transaction of each library: the new password and the
+// revocation are committed together, or rolled back together.
 func TestPasswordChange(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := pgserver.Pool(t, pgserver.Database(t))
 	db := stdlib.OpenDBFromPool(pool)
-	t.Cleanup(func() { must(t, db.Close()) })
-	_, err := pool.Exec(ctx, "CREATE TABLE accounts (name text PRIMARY KEY, password text NOT NULL)")
-	must(t, err)
-	store, err := revoke.NewPostgres(pool)
-	must(t, err)
+	t.Cleanup(func() { testkit.Must(t, db.Close()) })
+	testkit.Exec(t, pool, "CREATE TABLE accounts (name text PRIMARY KEY, password text NOT NULL)")
+	store := testkit.OpenStore(t, pool)
 	orm, err := gorm.Open(gormpostgres.New(gormpostgres.Config{Conn: db}), &gorm.Config{Logger: logger.Discard})
-	must(t, err)
+	testkit.Must(t, err)
 
-	for library, change := range map[string]changePassword{
-		"database/sql": withSQL(db),
-		"sqlx":         withSQLX(sqlx.NewDb(db, "pgx")),
-		"GORM":         withGORM(orm),
+	for _, row := range []struct {
+		name   string
+		change changePassword
+	}{
+		{"database/sql", withSQL(db)},
+		{"sqlx", withSQLX(sqlx.NewDb(db, "pgx"))},
+		{"GORM", withGORM(orm)},
 	} {
-		t.Run(library, func(t *testing.T) {
-			user := revoke.User{Issuer: issuer, Subject: library}
-			_, err := pool.Exec(ctx, "INSERT INTO accounts VALUES ($1, 'old')", user.Subject)
-			must(t, err)
-			now := time.Now()
-			token := revoke.Token{
-				Issuer: issuer, ID: rand.Text(), Subject: user.Subject,
-				IssuedAt: now.Add(-time.Minute), ExpiresAt: now.Add(time.Hour),
-			}
+		t.Run(row.name, func(t *testing.T) {
+			token := testkit.Token()
+			user := token.User()
+			testkit.Exec(t, pool, "INSERT INTO accounts VALUES ($1, 'old')", user.Subject)
 
-			failure := errors.New("something else fails")
-			if err := change(ctx, store, user, failure); !errors.Is(err, failure) {
-				t.Fatalf("the change = %v", err)
+			failure := errors.New("the app fails")
+			if err := row.change(ctx, store, user, failure); !errors.Is(err, failure) {
+				t.Fatalf("the change = %v, want the failure of the app", err)
 			}
-			expect(t, pool, user, "old")
-			must(t, store.Check(ctx, token))
+			expectPassword(t, pool, user, "old")
+			testkit.Must(t, store.Check(ctx, token))
 
-			must(t, change(ctx, store, user, nil))
-			expect(t, pool, user, "new")
-			if err := store.Check(ctx, token); !errors.Is(err, revoke.ErrRevoked) {
-				t.Errorf("after the commit Check = %v", err)
-			}
+			testkit.Must(t, row.change(ctx, store, user, nil))
+			expectPassword(t, pool, user, "new")
+			testkit.WantError(t, store.Check(ctx, token), revoke.ErrRevoked)
 
-			// The database's own error stays within reach.
-			_, err = pool.Exec(ctx, "ALTER TABLE revoke.user_epochs RENAME TO elsewhere")
-			must(t, err)
-			err = change(ctx, store, user, nil)
-			var pgErr *pgconn.PgError
-			if !errors.As(err, &pgErr) || pgErr.Code != "42P01" || !errors.Is(err, revoke.ErrUnavailable) {
-				t.Errorf("without its table the change = %v", err)
+			// The database's own error can be reached.
+			testkit.Exec(t, pool, "ALTER TABLE revoke.revocations RENAME TO elsewhere")
+			err := row.change(ctx, store, user, nil)
+			testkit.Exec(t, pool, "ALTER TABLE revoke.elsewhere RENAME TO revocations")
+			testkit.WantError(t, err, revoke.ErrUnavailable)
+			if pgErr := (*pgconn.PgError)(nil); !errors.As(err, &pgErr) || pgErr.Code != "42P01" {
+				t.Errorf("the change = %v, want the error of the database for a missing table", err)
 			}
-			_, err = pool.Exec(ctx, "ALTER TABLE revoke.elsewhere RENAME TO user_epochs")
-			must(t, err)
 		})
 	}
 }
 
-func expect(t *testing.T, pool *pgxpool.Pool, user revoke.User, want string) {
+func expectPassword(t *testing.T, pool *pgxpool.Pool, user revoke.User, want string) {
 	t.Helper()
-	var password string
-	must(t, pool.QueryRow(t.Context(), "SELECT password FROM accounts WHERE name = $1", user.Subject).Scan(&password))
-	if password != want {
-		t.Errorf("the password is %q, want %q", password, want)
+	got := testkit.QueryOne[string](t, pool, "SELECT password FROM accounts WHERE name = $1", user.Subject)
+	if got != want {
+		t.Errorf("the password is %q, want %q", got, want)
 	}
 }

@@ -4,16 +4,21 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/pgrevoke/revoke/internal/pgserver"
+	"github.com/pgrevoke/revoke/internal/schema"
+	"github.com/pgrevoke/revoke/internal/testkit"
 	"github.com/pgrevoke/revoke/migrations"
 )
 
-// catalogQueries tell all that a migration can make in the schema $1, apart from the table of versions $2.
+// catalogQueries tell all that a migration can make in the schema $1, apart from the table of
+// versions $2.
 var catalogQueries = []string{
 	`SELECT 'relation', c.relname, c.relkind::text, c.relpersistence::text, c.relrowsecurity::text, c.relreplident::text,
 	        c.reloptions::text, c.relacl::text, obj_description(c.oid, 'pg_class')
@@ -37,18 +42,14 @@ var catalogQueries = []string{
 	   FROM pg_proc p WHERE p.pronamespace = $1::text::regnamespace`,
 }
 
-// catalog returns what the migrations made in the schema, one thing a line, with the schema's own name left out.
+// catalog returns all that the migrations made in the schema, one thing a line, with the schema's
+// own name left out.
 func catalog(t *testing.T, pool *pgxpool.Pool, schema string) []string {
 	t.Helper()
-	tx, err := pool.Begin(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Rollback(context.Background())
-	// Else a schema on the path, such as public, goes unnamed in the definitions.
-	if _, err := tx.Exec(context.Background(), "SET LOCAL search_path = ''"); err != nil {
-		t.Fatal(err)
-	}
+	tx := testkit.Value(pool.Begin(t.Context()))(t)
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	// Otherwise a schema on the path, such as public, is not named in the definitions.
+	testkit.Value(tx.Exec(t.Context(), "SET LOCAL search_path = ''"))(t)
 	name := regexp.MustCompile(`(?:"` + schema + `"|\b` + schema + `)\.`)
 	var lines []string
 	for _, query := range catalogQueries {
@@ -56,19 +57,12 @@ func catalog(t *testing.T, pool *pgxpool.Pool, schema string) []string {
 		if strings.Contains(query, "$2") {
 			args = append(args, migrations.VersionTable)
 		}
-		rows, err := tx.Query(context.Background(), query+" ORDER BY 1, 2, 3, 4", args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		read, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (string, error) {
+		rows := testkit.Value(tx.Query(t.Context(), query+" ORDER BY 1, 2, 3, 4", args...))(t)
+		lines = append(lines, testkit.Value(pgx.CollectRows(rows, func(row pgx.CollectableRow) (string, error) {
 			values, err := row.Values()
 			line := strings.ReplaceAll(fmt.Sprintf("%v", values), "\n", " ")
 			return name.ReplaceAllString(line, "SCHEMA."), err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines = append(lines, read...)
+		}))(t)...)
 	}
 	return lines
 }
@@ -76,24 +70,16 @@ func catalog(t *testing.T, pool *pgxpool.Pool, schema string) []string {
 // sameCatalog fails where two catalogs differ, and says in which lines.
 func sameCatalog(t *testing.T, got, want []string) {
 	t.Helper()
-	if len(want) < 40 {
+	if len(want) < 25 {
 		t.Errorf("a catalog of %d lines: too few to prove anything", len(want))
 	}
-	in := func(lines []string) map[string]bool {
-		set := make(map[string]bool)
-		for _, line := range lines {
-			set[line] = true
-		}
-		return set
-	}
-	gotSet, wantSet := in(got), in(want)
 	for _, line := range got {
-		if !wantSet[line] {
+		if !slices.Contains(want, line) {
 			t.Errorf("surplus: %s", line)
 		}
 	}
 	for _, line := range want {
-		if !gotSet[line] {
+		if !slices.Contains(got, line) {
 			t.Errorf("missing: %s", line)
 		}
 	}
@@ -102,43 +88,81 @@ func sameCatalog(t *testing.T, got, want []string) {
 	}
 }
 
-// objects returns the names of all relations and functions outside of Postgres's own schemas and the given one, and of
-// the schemas that hold them or nothing.
+// TestCatalog reads the catalog of the one table: columns, indexes, constraints and trigger.
+func TestCatalog(t *testing.T) {
+	t.Parallel()
+	made := strings.Join(defaultCatalog(t), "\n")
+	for _, row := range []struct{ name, want string }{
+		{"the table keeps its pages", `[relation revocations r p false d {vacuum_truncate=off}`},
+		{"key", `[column revocations 1 key uuid true `},
+		{"since", `[column revocations 2 since timestamp with time zone true `},
+		{"expires_at", `[column revocations 3 expires_at timestamp with time zone true `},
+		{"revoked_at", `[column revocations 4 revoked_at timestamp with time zone true `},
+		{"xid", `[column revocations 5 xid xid8 true `},
+		{"scope is compared by bytes", `[column revocations 6 scope text true C `},
+		{"issuer is compared by bytes", `[column revocations 7 issuer text true C `},
+		{"id is compared by bytes and may be null", `[column revocations 8 id text false C `},
+		{"reason", `[column revocations 9 reason text false `},
+		{"actor", `[column revocations 10 actor text false `},
+		{"the primary key holds since", `CREATE UNIQUE INDEX revocations_pkey ON SCHEMA.revocations USING btree (key) INCLUDE (since)`},
+		{"the sweep has an index", `CREATE INDEX revocations_expires_at_idx ON SCHEMA.revocations USING btree (expires_at)`},
+		{"the feed has an index", `CREATE INDEX revocations_xid_idx ON SCHEMA.revocations USING btree (xid)`},
+		{"scopes are checked", `[constraint revocations revocations_scope true CHECK ((scope = ANY (ARRAY['token'::text, 'session'::text, 'user'::text, 'issuer'::text, 'reserve'::text])))]`},
+		{"ids are checked", `[constraint revocations revocations_id true CHECK (((id IS NULL) = (scope = ANY (ARRAY['issuer'::text, 'reserve'::text]))))]`},
+		{"times are checked", `[constraint revocations revocations_finite true CHECK ((isfinite(since) AND isfinite(expires_at) AND isfinite(revoked_at)))]`},
+		{"the trigger fires always", `[trigger revocations set_xid A false CREATE TRIGGER set_xid BEFORE INSERT OR UPDATE`},
+		{"row_key", `[function row_key `},
+		{"set_xid", `[function set_xid `},
+		{"schema_version", `[function schema_version `},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			if !strings.Contains(made, row.want) {
+				t.Errorf("there is no %s in\n%s", row.want, made)
+			}
+		})
+	}
+	t.Run("there is no other table", func(t *testing.T) {
+		t.Parallel()
+		if tables := regexp.MustCompile(`\[relation \w+ r `).FindAllString(made, -1); len(tables) != 1 {
+			t.Errorf("tables: %q", tables)
+		}
+	})
+}
+
+// objects returns the names of all relations and functions outside of Postgres's own schemas and
+// the given one, and of the schemas that hold them or nothing.
 func objects(t *testing.T, pool *pgxpool.Pool, except string) []string {
 	t.Helper()
-	rows, err := pool.Query(context.Background(), `
+	rows := testkit.Value(pool.Query(t.Context(), `
 		WITH ours AS (SELECT oid, nspname FROM pg_namespace
 		               WHERE nspname NOT LIKE 'pg\_%' AND nspname <> 'information_schema' AND nspname <> $1::text)
 		SELECT 'schema ' || nspname FROM ours
 		UNION ALL SELECT nspname || '.' || relname FROM pg_class JOIN ours ON ours.oid = relnamespace
 		UNION ALL SELECT nspname || '.' || proname || '()' FROM pg_proc JOIN ours ON ours.oid = pronamespace
-		ORDER BY 1`, except)
-	if err != nil {
-		t.Fatal(err)
-	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return names
+		ORDER BY 1`, except))(t)
+	return testkit.Value(pgx.CollectRows(rows, pgx.RowTo[string]))(t)
 }
 
-// holdsReserve fails where a table has less than its reserve of pages after a vacuum, which could have given them back.
-func holdsReserve(t *testing.T, pool *pgxpool.Pool, schema string) {
+// holdsReserve fails where the table has less than its reserve, also after VACUUM has looked for
+// pages to give back and VACUUM FULL has written the table anew.
+func holdsReserve(t *testing.T, pool *pgxpool.Pool, in string) {
 	t.Helper()
-	for _, table := range []string{"revoked_tokens", "user_epochs", "sessions"} {
-		name := pgx.Identifier{schema, table}.Sanitize()
-		if _, err := pool.Exec(context.Background(), "VACUUM "+name); err != nil {
-			t.Fatal(err)
-		}
-		var pages, rows int64
-		err := pool.QueryRow(context.Background(), "SELECT relpages, (SELECT count(*) FROM "+name+
-			") FROM pg_class WHERE oid = $1::text::regclass", name).Scan(&pages, &rows)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if pages < 32 || rows != 0 {
-			t.Errorf("%s has %d pages and %d rows, want at least 32 and none", name, pages, rows)
+	name := pgx.Identifier{in, "revocations"}.Sanitize()
+	for _, vacuum := range []string{"VACUUM ", "VACUUM FULL "} {
+		testkit.Exec(t, pool, vacuum+name)
+		var pages, rows, reserve int64
+		testkit.Must(t, pool.QueryRow(t.Context(), `SELECT relpages, (SELECT count(*) FROM `+name+`),
+			(SELECT count(*) FROM `+name+` WHERE scope = 'reserve') FROM pg_class WHERE oid = $1::text::regclass`, name).
+			Scan(&pages, &rows, &reserve))
+		if pages < schema.ReservePages || rows != schema.ReserveRows || reserve != schema.ReserveRows {
+			t.Errorf("after %s: %d pages, %d rows, %d of them of the reserve", vacuum, pages, rows, reserve)
 		}
 	}
+}
+
+// defaultCatalog is the catalog that Up makes of an empty database, for the others to compare with.
+func defaultCatalog(t *testing.T) []string {
+	t.Helper()
+	return catalog(t, pgserver.Pool(t, pgserver.Database(t)), migrations.DefaultSchema)
 }

@@ -1,24 +1,28 @@
 package migrations
 
 import (
+	"archive/zip"
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
-	"testing/fstest"
 
 	"github.com/pressly/goose/v3"
 )
 
-// qualifier is the schema before the name of something in it, and not the end of a sentence.
+// qualifier matches "revoke." where it qualifies an identifier, but not where a comment ends with
+// the word.
 var qualifier = regexp.MustCompile(`\brevoke\.([a-z_])`)
 
 // quoted is the schema as SQL writes it: quotes let it be a word of the language, such as order.
 func (c config) quoted() string { return `"` + c.schema + `"` }
 
-// files returns the migrations for the schema. They are written for the default one, so that they are valid as they are.
+// files returns the migrations for the schema. They are written for the default one, so that they
+// are valid as they are. For another schema they are rewritten into a zip archive in memory, which
+// is a file system of the standard library.
 func (c config) files() (fs.FS, error) {
 	if c.schema == DefaultSchema {
 		return embedded, nil
@@ -27,15 +31,25 @@ func (c config) files() (fs.FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := make(fstest.MapFS, len(names)) // the standard library has no other file system in memory
+	var archive bytes.Buffer
+	rewritten := zip.NewWriter(&archive)
 	for _, name := range names {
 		text, err := fs.ReadFile(embedded, name)
 		if err != nil {
 			return nil, err
 		}
-		files[name] = &fstest.MapFile{Data: qualifier.ReplaceAll(text, []byte(c.quoted()+".$1")), Mode: 0o444}
+		file, err := rewritten.Create(name)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := file.Write(qualifier.ReplaceAll(text, []byte(c.quoted()+".$1"))); err != nil {
+			return nil, err
+		}
 	}
-	return files, nil
+	if err := rewritten.Close(); err != nil {
+		return nil, err
+	}
+	return zip.NewReader(bytes.NewReader(archive.Bytes()), int64(archive.Len()))
 }
 
 // step is one migration as plain SQL.
@@ -73,7 +87,7 @@ func readSteps(c config) ([]step, error) {
 	return steps, nil
 }
 
-// split parts a file of goose's format into its two directions.
+// split divides a file of goose's format into its two directions.
 func split(text string) (up, down string, err error) {
 	_, text, hasUp := strings.Cut(text, "-- +goose Up\n")
 	up, down, hasDown := strings.Cut(text, "-- +goose Down\n")
@@ -85,12 +99,16 @@ func split(text string) (up, down string, err error) {
 }
 
 func (c config) plain(from, to int64) (string, error) {
-	if from < 0 || from > Latest || to < 0 || to > Latest || from == to {
-		return "", fmt.Errorf("there is no way from version %d to version %d: both lie between 0 and %d, and differ", from, to, Latest)
-	}
 	steps, err := readSteps(c)
 	if err != nil {
 		return "", err
+	}
+	versions := []int64{0}
+	for _, s := range steps {
+		versions = append(versions, s.version)
+	}
+	if !slices.Contains(versions, from) || !slices.Contains(versions, to) || from == to {
+		return "", fmt.Errorf("there is no way from version %d to version %d: they must be two of %d", from, to, versions)
 	}
 	var b strings.Builder
 	if from == 0 {

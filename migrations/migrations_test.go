@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgrevoke/revoke/internal/pgserver"
+	"github.com/pgrevoke/revoke/internal/testkit"
 	"github.com/pgrevoke/revoke/migrations"
 )
 
@@ -20,73 +21,69 @@ func oneConnection(c *pgxpool.Config) { c.MaxConns = 1 }
 
 func wantVersion(t *testing.T, pool *pgxpool.Pool, want int64, opts ...migrations.Option) {
 	t.Helper()
-	got, err := migrations.Version(t.Context(), pool, opts...)
-	if err != nil || got != want {
-		t.Errorf("Version returned %d and %v, want %d", got, err, want)
+	if got := testkit.Value(migrations.Version(t.Context(), pool, opts...))(t); got != want {
+		t.Errorf("Version = %d, want %d", got, want)
 	}
 }
 
 func TestStatusAndVersionOnlyLook(t *testing.T) {
 	t.Parallel()
 	pool := pgserver.Pool(t, pgserver.EmptyDatabase(t), oneConnection)
-	look := func(applied bool) {
-		t.Helper()
-		status, err := migrations.Status(t.Context(), pool)
-		if err != nil || len(status) != migrations.Latest {
-			t.Fatalf("Status returned %+v and %v, want %d entries", status, err, migrations.Latest)
+	down := func() {
+		for range versions(t) {
+			testkit.Must(t, migrations.Down(t.Context(), pool))
 		}
-		for i, m := range status {
-			if m.Version != int64(i+1) || m.Applied != applied || m.Name == "" {
-				t.Errorf("entry %d is %+v, want applied: %v", i, m, applied)
+	}
+	for _, row := range []struct {
+		name    string
+		prepare func()
+		applied bool
+		objects []string // outside of the schema, and its own name where nothing else is looked at
+	}{
+		{"an empty database", func() {}, false, []string{"schema public"}},
+		{"an empty schema", func() { testkit.Exec(t, pool, "CREATE SCHEMA revoke") }, false, []string{"schema public", "schema revoke"}},
+		{"after Up", func() { testkit.Must(t, migrations.Up(t.Context(), pool)) }, true, nil},
+		{"after Down", down, false, nil},
+	} {
+		row.prepare()
+		before := objects(t, pool, "")
+		t.Run(row.name, func(t *testing.T) {
+			status := testkit.Value(migrations.Status(t.Context(), pool))(t)
+			if len(status) != len(versions(t)) {
+				t.Fatalf("Status = %+v, want %d entries", status, len(versions(t)))
 			}
-		}
-		if applied {
-			wantVersion(t, pool, migrations.Latest)
-		} else {
-			wantVersion(t, pool, 0)
-		}
+			for i, m := range status {
+				if m.Version != versions(t)[i] || m.Applied != row.applied || m.Name == "" {
+					t.Errorf("entry %d is %+v, want applied: %v", i, m, row.applied)
+				}
+			}
+			version := int64(0)
+			if row.applied {
+				version = migrations.Latest
+			}
+			wantVersion(t, pool, version)
+			after := objects(t, pool, "")
+			if !slices.Equal(after, before) || row.objects != nil && !slices.Equal(after, row.objects) {
+				t.Errorf("there was %q and is %q", before, after)
+			}
+		})
 	}
-
-	look(false)
-	if got := objects(t, pool, ""); !slices.Equal(got, []string{"schema public"}) {
-		t.Errorf("looking made %q", got)
-	}
-	if _, err := pool.Exec(t.Context(), "CREATE SCHEMA revoke"); err != nil {
-		t.Fatal(err)
-	}
-	look(false)
-	if got := objects(t, pool, ""); !slices.Equal(got, []string{"schema public", "schema revoke"}) {
-		t.Errorf("looking made %q", got)
-	}
-	if err := migrations.Up(t.Context(), pool); err != nil {
-		t.Fatal(err)
-	}
-	look(true)
-	for range migrations.Latest {
-		if err := migrations.Down(t.Context(), pool); err != nil {
-			t.Fatal(err)
-		}
-	}
-	look(false)
 }
 
-// Whoever goes down and up again has what they had. Between them, the schema holds the table of versions only.
+// TestDownAndUpLeadBack takes all migrations back and applies them again. Between, the schema holds
+// the table of versions only.
 func TestDownAndUpLeadBack(t *testing.T) {
 	t.Parallel()
 	pool := pgserver.Pool(t, pgserver.Database(t))
 	want := catalog(t, pool, "revoke")
-	for version := int64(migrations.Latest - 1); version >= 0; version-- {
-		if err := migrations.Down(t.Context(), pool); err != nil {
-			t.Fatal(err)
-		}
+	for _, version := range slices.Backward(append([]int64{0}, versions(t)...)[:len(versions(t))]) {
+		testkit.Must(t, migrations.Down(t.Context(), pool))
 		wantVersion(t, pool, version)
 	}
 	if left := catalog(t, pool, "revoke"); len(left) > 0 {
 		t.Errorf("left after the way down: %q", left)
 	}
-	if err := migrations.Up(t.Context(), pool); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, migrations.Up(t.Context(), pool))
 	wantVersion(t, pool, migrations.Latest)
 	sameCatalog(t, catalog(t, pool, "revoke"), want)
 	holdsReserve(t, pool, "revoke")
@@ -98,9 +95,7 @@ func TestDownAndUpLeadBack(t *testing.T) {
 func TestDownMakesNothing(t *testing.T) {
 	t.Parallel()
 	pool := pgserver.Pool(t, pgserver.EmptyDatabase(t))
-	if err := migrations.Down(t.Context(), pool); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Must(t, migrations.Down(t.Context(), pool))
 	if got := objects(t, pool, ""); !slices.Equal(got, []string{"schema public"}) {
 		t.Errorf("Down on an empty database made %q", got)
 	}
@@ -111,14 +106,12 @@ func TestUpIsRepeatable(t *testing.T) {
 	pool := pgserver.Pool(t, pgserver.Database(t))
 	want := catalog(t, pool, "revoke")
 	for range 3 {
-		if err := migrations.Up(t.Context(), pool); err != nil {
-			t.Fatal(err)
-		}
+		testkit.Must(t, migrations.Up(t.Context(), pool))
 	}
 	sameCatalog(t, catalog(t, pool, "revoke"), want)
 }
 
-// Words of the language are schemas like any other, and each stands alone.
+// TestOtherSchemas has words of the language as names. Each schema stands alone.
 func TestOtherSchemas(t *testing.T) {
 	t.Parallel()
 	for _, schema := range []string{"order", "user", "select", "table", "public", "_", "a1", "revoke2", strings.Repeat("x", 63)} {
@@ -127,9 +120,7 @@ func TestOtherSchemas(t *testing.T) {
 			pool := pgserver.Pool(t, pgserver.EmptyDatabase(t))
 			option := migrations.WithSchema(schema)
 			for range 2 {
-				if err := migrations.Up(t.Context(), pool, option); err != nil {
-					t.Fatal(err)
-				}
+				testkit.Must(t, migrations.Up(t.Context(), pool, option))
 			}
 			wantVersion(t, pool, migrations.Latest, option)
 			wantVersion(t, pool, 0, migrations.WithSchema("elsewhere"))
@@ -142,10 +133,8 @@ func TestOtherSchemas(t *testing.T) {
 			if got := objects(t, pool, schema); !slices.Equal(got, want) {
 				t.Errorf("elsewhere in the database: %q", got)
 			}
-			for range migrations.Latest {
-				if err := migrations.Down(t.Context(), pool, option); err != nil {
-					t.Fatal(err)
-				}
+			for range versions(t) {
+				testkit.Must(t, migrations.Down(t.Context(), pool, option))
 			}
 			if left := catalog(t, pool, schema); len(left) > 0 {
 				t.Errorf("left after the way down: %q", left)
@@ -157,18 +146,15 @@ func TestOtherSchemas(t *testing.T) {
 func TestTwoSchemasInOneDatabase(t *testing.T) {
 	t.Parallel()
 	pool := pgserver.Pool(t, pgserver.Database(t))
-	if err := migrations.Up(t.Context(), pool, migrations.WithSchema("second")); err != nil {
-		t.Fatal(err)
-	}
-	if err := migrations.Down(t.Context(), pool); err != nil {
-		t.Fatal(err)
-	}
-	wantVersion(t, pool, migrations.Latest-1)
+	testkit.Must(t, migrations.Up(t.Context(), pool, migrations.WithSchema("second")))
+	testkit.Must(t, migrations.Down(t.Context(), pool))
+	wantVersion(t, pool, 0)
 	wantVersion(t, pool, migrations.Latest, migrations.WithSchema("second"))
 	sameCatalog(t, catalog(t, pool, "second"), defaultCatalog(t))
 }
 
-// A pool may be one connection wide and speak any of pgx's protocols, as a pooler in session mode may demand.
+// TestEveryQueryMode has a pool of one connection that uses each of pgx's protocols, as a pooler in
+// session mode may demand.
 func TestEveryQueryMode(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []pgx.QueryExecMode{
@@ -178,24 +164,17 @@ func TestEveryQueryMode(t *testing.T) {
 		t.Run(mode.String(), func(t *testing.T) {
 			t.Parallel()
 			address := pgserver.EmptyDatabase(t)
-			pool := pgserver.Pool(t, address, oneConnection, func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = mode })
+			pool := pgserver.Pool(t, address, oneConnection, testkit.WithMode(mode))
 			wantVersion(t, pool, 0)
 			for range 2 {
-				if err := migrations.Up(t.Context(), pool); err != nil {
-					t.Fatal(err)
-				}
+				testkit.Must(t, migrations.Up(t.Context(), pool))
 				wantVersion(t, pool, migrations.Latest)
-				if err := migrations.Down(t.Context(), pool); err != nil {
-					t.Fatal(err)
-				}
-				wantVersion(t, pool, migrations.Latest-1)
+				testkit.Must(t, migrations.Down(t.Context(), pool))
+				wantVersion(t, pool, 0)
 			}
-			if err := migrations.Up(t.Context(), pool); err != nil {
-				t.Fatal(err)
-			}
-			status, err := migrations.Status(t.Context(), pool)
-			if err != nil || !status[0].Applied {
-				t.Errorf("Status returned %+v and %v", status, err)
+			testkit.Must(t, migrations.Up(t.Context(), pool))
+			if status := testkit.Value(migrations.Status(t.Context(), pool))(t); !status[0].Applied {
+				t.Errorf("Status = %+v", status)
 			}
 			sameCatalog(t, catalog(t, pgserver.Pool(t, address), "revoke"), defaultCatalog(t))
 			if n := pool.Stat().AcquiredConns(); n != 0 {
@@ -205,7 +184,8 @@ func TestEveryQueryMode(t *testing.T) {
 	}
 }
 
-// Where the schema is there, its role needs no right to make one; where it is not, the answer says so.
+// TestRoleWithoutCreateOnTheDatabase has a role that may not make a schema: where the schema exists
+// it needs no such right, and where it does not the error says so.
 func TestRoleWithoutCreateOnTheDatabase(t *testing.T) {
 	t.Parallel()
 	address := pgserver.EmptyDatabase(t)
@@ -214,59 +194,48 @@ func TestRoleWithoutCreateOnTheDatabase(t *testing.T) {
 	const role = "pg_monitor"
 	pool := pgserver.Pool(t, address, oneConnection, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["role"] = role })
 	err := migrations.Up(t.Context(), pool)
-	if err == nil || !strings.HasPrefix(err.Error(), "migrations: Up: ") || !strings.Contains(err.Error(), "permission denied") {
-		t.Errorf("without the schema, Up returned %v", err)
+	wantOperation(t, "Up", err)
+	if err != nil && !strings.Contains(err.Error(), "permission denied") {
+		t.Errorf("without the schema Up = %v", err)
 	}
 	if got := objects(t, admin, ""); !slices.Equal(got, []string{"schema public"}) {
 		t.Errorf("it made %q", got)
 	}
-	if _, err := admin.Exec(t.Context(), "CREATE SCHEMA revoke AUTHORIZATION "+role); err != nil {
-		t.Fatal(err)
-	}
-	if err := migrations.Up(t.Context(), pool); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Exec(t, admin, "CREATE SCHEMA revoke AUTHORIZATION "+role)
+	testkit.Must(t, migrations.Up(t.Context(), pool))
 	sameCatalog(t, catalog(t, admin, "revoke"), defaultCatalog(t))
 }
 
-// Identifiers are UTF-8. In another encoding they could not all be stored.
+// TestOtherEncodingsAreRefused has a database that could not store every identifier.
 func TestOtherEncodingsAreRefused(t *testing.T) {
 	t.Parallel()
 	admin := pgserver.Pool(t, pgserver.EmptyDatabase(t))
 	name := "latin1_" + strings.ToLower(rand.Text())
-	if _, err := admin.Exec(t.Context(), "CREATE DATABASE "+name+" ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Exec(t, admin, "CREATE DATABASE "+name+" ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
 	config := admin.Config()
 	config.ConnConfig.Database = name
-	pool, err := pgxpool.NewWithConfig(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	pool := testkit.Value(pgxpool.NewWithConfig(t.Context(), config))(t)
 	t.Cleanup(func() {
 		pool.Close()
 		if _, err := admin.Exec(context.WithoutCancel(t.Context()), "DROP DATABASE "+name); err != nil {
 			t.Error(err)
 		}
 	})
-	if err := migrations.Up(t.Context(), pool); err == nil || !strings.Contains(err.Error(), "encoding of this database is LATIN1") {
+	err := migrations.Up(t.Context(), pool)
+	wantOperation(t, "Up", err)
+	if err != nil && !strings.Contains(err.Error(), "encoding of this database is LATIN1") {
 		t.Errorf("Up = %v", err)
 	}
 }
 
-// An older program beside a newer one leaves the newer schema alone.
+// TestUpLeavesANewerSchemaAlone has an older program run beside a newer one.
 func TestUpLeavesANewerSchemaAlone(t *testing.T) {
 	t.Parallel()
 	pool := pgserver.Pool(t, pgserver.Database(t))
 	want := catalog(t, pool, "revoke")
 	table := pgx.Identifier{"revoke", migrations.VersionTable}.Sanitize()
-	_, err := pool.Exec(t.Context(), "INSERT INTO "+table+" (version_id, is_applied) VALUES ($1, true)", migrations.Latest+1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := migrations.Up(t.Context(), pool); err != nil {
-		t.Errorf("Up: %v", err)
-	}
+	testkit.Exec(t, pool, "INSERT INTO "+table+" (version) VALUES ($1)", migrations.Latest+1)
+	testkit.Must(t, migrations.Up(t.Context(), pool))
 	wantVersion(t, pool, migrations.Latest+1)
 	if err := migrations.Down(t.Context(), pool); err == nil {
 		t.Error("Down took back a version that it does not know")
@@ -276,24 +245,29 @@ func TestUpLeavesANewerSchemaAlone(t *testing.T) {
 
 func TestErrorsNameTheOperation(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
+	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	pool := pgserver.Pool(t, pgserver.EmptyDatabase(t))
-	for _, p := range []*pgxpool.Pool{nil, pool} {
-		if err := migrations.Up(ctx, p); err == nil || !strings.HasPrefix(err.Error(), "migrations: Up: ") {
-			t.Errorf("Up returned %v", err)
-		}
-		if err := migrations.Down(ctx, p); err == nil || !strings.HasPrefix(err.Error(), "migrations: Down: ") {
-			t.Errorf("Down returned %v", err)
-		}
-		if _, err := migrations.Status(ctx, p); err == nil || !strings.HasPrefix(err.Error(), "migrations: Status: ") {
-			t.Errorf("Status returned %v", err)
-		}
-		if _, err := migrations.Version(ctx, p); err == nil || !strings.HasPrefix(err.Error(), "migrations: Version: ") {
-			t.Errorf("Version returned %v", err)
-		}
+	for _, call := range []struct {
+		name string
+		call func(*pgxpool.Pool) error
+	}{
+		{"Up", func(p *pgxpool.Pool) error { return migrations.Up(ended, p) }},
+		{"Down", func(p *pgxpool.Pool) error { return migrations.Down(ended, p) }},
+		{"Status", func(p *pgxpool.Pool) error { _, err := migrations.Status(ended, p); return err }},
+		{"Version", func(p *pgxpool.Pool) error { _, err := migrations.Version(ended, p); return err }},
+	} {
+		t.Run(call.name+"/no pool", func(t *testing.T) {
+			t.Parallel()
+			wantOperation(t, call.name, call.call(nil))
+		})
+		t.Run(call.name+"/ctx has ended", func(t *testing.T) {
+			t.Parallel()
+			wantOperation(t, call.name, call.call(pool))
+		})
 	}
-	if err := migrations.Up(t.Context(), pool, nil); err == nil {
-		t.Error("an option that is nil was taken")
-	}
+	t.Run("Up/a nil option", func(t *testing.T) {
+		t.Parallel()
+		wantOperation(t, "Up", migrations.Up(t.Context(), pool, nil))
+	})
 }

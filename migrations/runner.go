@@ -5,8 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"hash/fnv"
-	"time"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -14,142 +15,109 @@ import (
 	"github.com/pressly/goose/v3/database"
 )
 
-// versionTable stands in the schema, beside the tables that it tells about.
-const versionTable = "schema_migrations"
+// versionTable stands in the schema, beside the tables that it tells about. Other tools use no such
+// name, so that it may stand in the app's schema too.
+const versionTable = "revoke_migrations"
 
 // withProvider calls fn with goose, set up to see nothing but our files and our schema.
-func withProvider(ctx context.Context, operation string, pool *pgxpool.Pool, opts []Option, fn func(*goose.Provider) error) error {
-	err := func() error {
-		if pool == nil {
-			return errors.New("pool is nil")
-		}
-		config, err := newConfig(opts)
-		if err != nil {
-			return err
-		}
-		files, err := config.files()
-		if err != nil {
-			return err
-		}
-		base, err := database.NewStore(database.DialectPostgres, config.quoted()+"."+versionTable)
-		if err != nil {
-			return err
-		}
-		// Closing it leaves the pool open. One connection, because the pool may have no more.
-		db := stdlib.OpenDBFromPool(pool)
-		defer db.Close()
-		db.SetMaxOpenConns(1)
-		// Go migrations that the app registered with goose are the app's to run.
-		provider, err := goose.NewProvider(goose.DialectCustom, db, files, goose.WithDisableGlobalRegistry(true),
-			goose.WithStore(store{base, config}), goose.WithSessionLocker(locker{config}))
-		if err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		return fn(provider)
-	}()
+func withProvider(ctx context.Context, pool *pgxpool.Pool, c config, fn func(*goose.Provider) error) error {
+	files, err := c.files()
 	if err != nil {
-		return fmt.Errorf("migrations: %s: %w", operation, err)
+		return err
 	}
-	return nil
+	// Closing it leaves the pool open. One connection, because the pool may have no more.
+	db := stdlib.OpenDBFromPool(pool)
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	// Go migrations that the app registered with goose are the app's to run.
+	provider, err := goose.NewProvider(goose.DialectCustom, db, files, goose.WithDisableGlobalRegistry(true),
+		goose.WithStore(store(c)), goose.WithSessionLocker(&locker{config: c, pool: pool}))
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return fn(provider)
 }
 
-// store is goose's table of versions. goose would look for a quoted name with its quotes.
-type store struct {
-	database.Store
-	config config
-}
+// store is the table of versions for goose. It has no sequence, which a logical replication would
+// leave behind. The locker makes it.
+type store config
 
 var _ database.StoreExtender = store{}
 
-func (s store) TableExists(ctx context.Context, db database.DBTxConn) (exists bool, err error) {
-	err = db.QueryRowContext(ctx, versionTableExists, s.config.schema, versionTable).Scan(&exists)
-	return exists, err
+func (s store) Tablename() string { return config(s).quoted() + "." + versionTable }
+
+func (s store) TableExists(context.Context, database.DBTxConn) (bool, error) { return true, nil }
+
+func (s store) CreateVersionTable(ctx context.Context, db database.DBTxConn) error {
+	_, err := db.ExecContext(ctx, s.create())
+	return err
 }
 
-const versionTableExists = "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = $2)"
+func (s store) create() string {
+	return "CREATE TABLE " + s.Tablename() +
+		" (version bigint PRIMARY KEY, applied_at timestamp with time zone NOT NULL DEFAULT pg_catalog.now())"
+}
 
-// appliedVersions reads the table of versions, which need not exist. goose would create it.
-func appliedVersions(ctx context.Context, pool *pgxpool.Pool, c config) (map[int64]bool, error) {
-	if pool == nil {
-		return nil, errors.New("pool is nil")
-	}
-	applied := make(map[int64]bool)
-	var exists bool
-	if err := pool.QueryRow(ctx, versionTableExists, c.schema, versionTable).Scan(&exists); err != nil || !exists {
-		return applied, err
-	}
-	base, err := database.NewStore(database.DialectPostgres, c.quoted()+"."+versionTable)
+func (s store) Insert(ctx context.Context, db database.DBTxConn, request database.InsertRequest) error {
+	_, err := db.ExecContext(ctx, s.insert(request.Version))
+	return err
+}
+
+func (s store) insert(version int64) string {
+	return fmt.Sprintf("INSERT INTO %s (version) VALUES (%d) ON CONFLICT DO NOTHING", s.Tablename(), version)
+}
+
+func (s store) Delete(ctx context.Context, db database.DBTxConn, version int64) error {
+	_, err := db.ExecContext(ctx, fmt.Sprintf("DELETE FROM %s WHERE version = %d", s.Tablename(), version))
+	return err
+}
+
+func (s store) GetMigration(ctx context.Context, db database.DBTxConn, version int64) (*database.GetMigrationResult, error) {
+	versions, err := s.versions(ctx, db)
 	if err != nil {
 		return nil, err
 	}
-	db := stdlib.OpenDBFromPool(pool)
-	defer db.Close()
-	rows, err := base.ListMigrations(ctx, db)
-	for _, row := range rows {
-		applied[row.Version] = row.IsApplied
+	if !slices.Contains(versions, version) {
+		return nil, database.ErrVersionNotFound
 	}
-	return applied, err
+	return &database.GetMigrationResult{IsApplied: true}, nil
 }
 
-// locker lets one process migrate a schema at a time, and makes the schema: goose writes its table of versions before the
-// first file. Its id is its own, since the app may hold goose's, and it looks more often than goose's locker does.
-//
-// It asks again and again instead of waiting inside the database, because a statement that waits holds a snapshot, and CREATE
-// INDEX CONCURRENTLY in a migration would wait for that in turn: a deadlock, which ends the waiter's Up. Nor does a
-// lock_timeout that is meant for the app's statements end the wait.
-type locker struct{ config config }
-
-const (
-	lockInterval  = 50 * time.Millisecond
-	unlockTimeout = 10 * time.Second
-)
-
-// id is the key of the advisory lock of a schema.
-func (l locker) id() int64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte("github.com/pgrevoke/revoke/migrations " + l.config.schema))
-	return int64(h.Sum64())
+func (s store) GetLatestVersion(ctx context.Context, db database.DBTxConn) (int64, error) {
+	versions, err := s.versions(ctx, db)
+	if err != nil {
+		return 0, err
+	}
+	return versions[0], nil
 }
 
-// SessionLock waits for its turn.
-func (l locker) SessionLock(ctx context.Context, conn *sql.Conn) (err error) {
-	tick := time.NewTicker(lockInterval)
-	defer tick.Stop()
-	for locked := false; !locked; {
-		if err := conn.QueryRowContext(ctx, "SELECT pg_try_advisory_lock($1)", l.id()).Scan(&locked); err != nil {
-			// Unlocked too, because a query that was cancelled may have had its lock by then.
-			return errors.Join(err, l.SessionUnlock(ctx, conn))
-		}
-		if locked {
-			break
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for another migration of schema %q: %w", l.config.schema, context.Cause(ctx))
-		}
+func (s store) ListMigrations(ctx context.Context, db database.DBTxConn) ([]*database.ListMigrationsResult, error) {
+	versions, err := s.versions(ctx, db)
+	list := make([]*database.ListMigrationsResult, len(versions))
+	for i, version := range versions {
+		list[i] = &database.ListMigrationsResult{Version: version, IsApplied: true}
 	}
-	defer func() {
-		if err != nil { // goose unlocks only what was locked without an error
-			err = errors.Join(err, l.SessionUnlock(ctx, conn))
-		}
-	}()
-	// Where the schema exists its creation is not tried, because that would need a right that the role may lack.
-	var exists bool
-	err = conn.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)", l.config.schema).Scan(&exists)
-	if err == nil && !exists {
-		_, err = conn.ExecContext(ctx, "CREATE SCHEMA "+l.config.quoted())
-	}
-	return err
+	return list, err
 }
 
-// SessionUnlock lets the next one in, also where ctx has ended.
-func (l locker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockTimeout)
-	defer cancel()
-	_, err := conn.ExecContext(ctx, "SELECT pg_advisory_unlock($1)", l.id())
-	return err
+// versions returns the versions, the newest first, and the version 0 that goose wants behind them.
+// They are read as one text, because the app may have registered a type for numbers.
+func (s store) versions(ctx context.Context, db database.DBTxConn) ([]int64, error) {
+	var text sql.NullString
+	err := db.QueryRowContext(ctx, "SELECT string_agg(version::text, ',' ORDER BY version DESC) FROM "+s.Tablename()).Scan(&text)
+	if err != nil {
+		return nil, err
+	}
+	var versions []int64
+	for field := range strings.FieldsFuncSeq(text.String, func(r rune) bool { return r == ',' }) {
+		version, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return nil, errors.New("the table of versions holds " + strconv.Quote(field))
+		}
+		versions = append(versions, version)
+	}
+	return append(versions, 0), nil
 }

@@ -1,4 +1,4 @@
-package mirror_test
+package mirror
 
 import (
 	"context"
@@ -15,14 +15,40 @@ import (
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/pgserver"
-	"github.com/pgrevoke/revoke/mirror"
+	"github.com/pgrevoke/revoke/internal/testkit"
 )
 
-// name is an address that leads to another server after a failover, as a name in DNS does.
-type name struct{ leadsTo atomic.Pointer[string] } // the URL of a server; nil while there is none
+// failover is a primary with a standby, and a store that follows the primary.
+type failover struct {
+	t                *testing.T
+	primary, standby *pgserver.Server
+	stop             func() // the primary
+	address          string // of a database on the primary
+	leadsTo          atomic.Pointer[string]
+	store            *revoke.Postgres
+	lost             []revoke.Token // that the standby does not get
+	seen             string         // the number of the next transaction when they were revoked
+}
 
-func (n *name) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	address := n.leadsTo.Load()
+func newFailover(t *testing.T) *failover {
+	t.Helper()
+	f := &failover{t: t}
+	f.primary, f.standby, f.stop = openPair(t)
+	f.address = testkit.Value(f.primary.CreateDatabase(t.Context()))(t)
+	old := f.primary.URL()
+	f.leadsTo.Store(&old)
+	f.store = f.openStore()
+	return f
+}
+
+// openStore returns a store with a pool that dials the primary of the moment, as by a name in DNS.
+func (f *failover) openStore() *revoke.Postgres {
+	f.t.Helper()
+	return testkit.OpenStore(f.t, pgserver.Pool(f.t, f.address, func(c *pgxpool.Config) { c.ConnConfig.DialFunc = f.dial }))
+}
+
+func (f *failover) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	address := f.leadsTo.Load()
 	if address == nil {
 		return nil, errors.New("no server is the primary")
 	}
@@ -34,113 +60,125 @@ func (n *name) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return (&net.Dialer{}).DialContext(ctx, network, at)
 }
 
-// TestFailover loses the primary together with transactions that the standby did not get, but the mirror did. The standby
-// is promoted and gives their numbers out again, so that what is revoked there looks older than what the mirror has seen.
+func (f *failover) query(server *pgserver.Server, sql string) (value string) {
+	f.t.Helper()
+	ctx := f.t.Context()
+	conn := testkit.Value(pgx.Connect(ctx, server.URL()))(f.t)
+	defer conn.Close(context.WithoutCancel(ctx))
+	testkit.Must(f.t, conn.QueryRow(ctx, sql).Scan(&value))
+	return value
+}
+
+// cutOff ends replication once the standby has caught up, and revokes tokens that the
+// standby does not get.
+func (f *failover) cutOff() {
+	f.t.Helper()
+	ctx := f.t.Context()
+	written := f.query(f.primary, "SELECT pg_current_wal_lsn()::text")
+	testkit.Eventually(f.t, "the standby has caught up", func() bool {
+		return f.query(f.standby, "SELECT coalesce(pg_last_wal_replay_lsn() >= '"+written+"', false)::text") == "true"
+	})
+	conn := testkit.Value(pgx.Connect(ctx, f.standby.URL()))(f.t)
+	defer conn.Close(context.WithoutCancel(ctx))
+	for _, sql := range []string{"ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"} {
+		_, err := conn.Exec(ctx, sql)
+		testkit.Must(f.t, err)
+	}
+	testkit.Eventually(f.t, "replication has ended", func() bool {
+		return f.query(f.standby, "SELECT count(*)::text FROM pg_stat_wal_receiver") == "0"
+	})
+	for range 300 {
+		f.lost = append(f.lost, testkit.Token())
+		testkit.Must(f.t, f.store.RevokeToken(ctx, f.lost[len(f.lost)-1]))
+	}
+	f.seen = f.query(f.primary, "SELECT lpad(pg_snapshot_xmax(pg_current_snapshot())::text, 20, '0')")
+}
+
+// failOver ends the primary and promotes the standby.
+func (f *failover) failOver() {
+	f.t.Helper()
+	f.leadsTo.Store(nil)
+	// In a container the standby would end with the primary. There the primary only
+	// loses its clients, and the dialer leads to it no more.
+	f.query(f.primary, `SELECT count(pg_terminate_backend(pid))::text FROM pg_stat_activity
+		WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`)
+	if !strings.HasPrefix(f.primary.Source, "image ") {
+		f.stop()
+	}
+	if f.query(f.standby, "SELECT pg_promote(true, 60)::text") != "true" {
+		f.t.Fatal("the standby is not promoted")
+	}
+	promoted := f.standby.URL()
+	f.leadsTo.Store(&promoted)
+}
+
+// revokeOnNew revokes a token on the promoted standby. Its transaction has a number
+// that the old primary has given out too.
+func (f *failover) revokeOnNew() (token revoke.Token, committed time.Time) {
+	f.t.Helper()
+	ctx := f.t.Context()
+	token = testkit.Token()
+	testkit.Eventually(f.t, "the new primary takes writes", func() bool { return f.store.RevokeToken(ctx, token) == nil })
+	committed = time.Now()
+	number := testkit.QueryOne[string](f.t, f.store.Pool(), "SELECT lpad(xid::text, 20, '0') FROM revoke.revocations WHERE id = $1", token.ID)
+	if number >= f.seen {
+		f.t.Fatalf("transaction %s is not numbered below %s, so this proves nothing", number, f.seen)
+	}
+	return token, committed
+}
+
+// The primary is lost together with transactions that the mirror has seen and the
+// standby did not get. The promoted standby gives their numbers out again, so a
+// revocation there looks older than what the mirror has seen.
 func TestFailover(t *testing.T) {
 	t.Parallel()
-	ctx := t.Context()
-	primary, err := pgserver.Open(ctx)
-	must(t, err)
-	alive := true
-	defer func() {
-		if alive {
-			must(t, primary.Close())
-		}
-	}()
-	standby, err := primary.Standby(ctx)
-	if errors.Is(err, pgserver.ErrNoStandby) {
-		t.Skip(err) // only where REVOKE_DATABASE_URL names a server, whose standbys are not ours to start
-	}
-	must(t, err)
-	defer func() { must(t, standby.Close()) }()
-	address, err := primary.CreateDatabase(ctx)
-	must(t, err)
-
-	var db name
-	old, promoted := primary.URL(), standby.URL()
-	db.leadsTo.Store(&old)
-	follow := func(c *pgxpool.Config) { c.ConnConfig.DialFunc = db.dial }
-	const bound = 200 * time.Millisecond
-	store, err := revoke.NewPostgres(pgserver.Pool(t, address, follow))
-	must(t, err)
-	followed, err := revoke.NewPostgres(pgserver.Pool(t, address, follow))
-	must(t, err)
-	m := run(t, followed, mirror.WithBound(bound))
-
-	admin := func(server *pgserver.Server, sql string) (value string) {
-		conn, err := pgx.Connect(ctx, server.URL())
-		must(t, err)
-		defer conn.Close(context.WithoutCancel(ctx))
-		must(t, conn.QueryRow(ctx, sql).Scan(&value))
-		return value
-	}
-	written := admin(primary, "SELECT pg_current_wal_lsn()::text")
-	eventually(t, "the standby has caught up", func() bool {
-		return admin(standby, "SELECT coalesce(pg_last_wal_replay_lsn() >= '"+written+"', false)::text") == "true"
-	})
-	stopReplication(t, standby)
-	var lost []revoke.Token
-	for range 300 {
-		lost = append(lost, newToken())
-		must(t, store.RevokeToken(ctx, lost[len(lost)-1]))
-	}
-	must(t, m.Sync(ctx))
-	refuses(t, m, lost[len(lost)-1])
-	seen := admin(primary, "SELECT lpad(pg_snapshot_xmax(pg_current_snapshot())::text, 20, '0')")
-
-	db.leadsTo.Store(nil)
-	// In a container the standby would end with the primary. There it is cut off, and nobody reaches it any more.
-	admin(primary, "SELECT count(pg_terminate_backend(pid))::text FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()")
-	if !strings.HasPrefix(primary.Source, "image ") {
-		alive = false
-		must(t, primary.Close())
-	}
-	if admin(standby, "SELECT pg_promote(true, 30)::text") != "true" {
-		t.Fatal("the standby is not promoted")
-	}
-	db.leadsTo.Store(&promoted)
-
+	f := newFailover(t)
+	m := run(t, f.openStore(), WithBound(200*time.Millisecond))
+	f.cutOff()
+	testkit.Must(t, m.Sync(t.Context()))
+	testkit.WantError(t, m.Check(t.Context(), f.lost[299]), revoke.ErrRevoked)
+	f.failOver()
 	for range 10 {
-		token := newToken()
-		eventually(t, "the new primary takes writes", func() bool { return store.RevokeToken(ctx, token) == nil })
-		committed := time.Now()
-		var number string
-		must(t, store.Pool().QueryRow(ctx, "SELECT lpad(xid::text, 20, '0') FROM revoke.revoked_tokens WHERE jti = $1", token.ID).Scan(&number))
-		if number >= seen {
-			t.Fatalf("transaction %s is not numbered below %s, so this proves nothing", number, seen)
-		}
-		eventually(t, "the mirror refuses", func() bool {
-			began := time.Now()
-			err := m.Check(ctx, token)
-			if err == nil && began.Sub(committed) > bound {
-				t.Fatalf("accepted %v after its revocation", began.Sub(committed))
-			}
-			return errors.Is(err, revoke.ErrRevoked)
-		})
+		token, committed := f.revokeOnNew()
+		untilRefused(t, m, token, committed)
 	}
-	must(t, m.Sync(ctx))
-	for _, token := range lost { // as the database says, which has lost them
-		must(t, m.Check(ctx, token))
+	testkit.Must(t, m.Sync(t.Context()))
+	for _, token := range f.lost { // as the database says, which has lost them
+		testkit.Must(t, m.Check(t.Context(), token))
 	}
 	if n := m.Stats().Loads; n < 2 {
 		t.Errorf("%d loads, want one for each session", n)
 	}
 }
 
-// stopReplication has the standby receive nothing any more.
-func stopReplication(t *testing.T, standby *pgserver.Server) {
-	t.Helper()
+// A gateway keeps the mirror's connection over a failover and replays its settings, the
+// nonce among them, into a session of the promoted standby. What the mirror knew of the
+// old primary's transactions must not count there.
+func TestGatewayReplaysSettingsOverAFailover(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
-	conn, err := pgx.Connect(ctx, standby.URL())
-	must(t, err)
-	defer conn.Close(context.WithoutCancel(ctx))
-	for _, sql := range []string{"ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"} {
-		_, err := conn.Exec(ctx, sql)
-		must(t, err)
+	f := newFailover(t)
+	g := openGateway(t, f)
+	m := run(t, f.openStore(), WithBound(MaxBound), WithInterval(50*time.Millisecond), WithConnString(g.connString()))
+	if !m.Stats().Exact {
+		t.Fatal("the gateway is taken for a pooler, so this proves nothing")
 	}
-	eventually(t, "replication has ended", func() bool {
-		var receivers int
-		must(t, conn.QueryRow(ctx, "SELECT count(*) FROM pg_stat_wal_receiver").Scan(&receivers))
-		return receivers == 0
-	})
+	f.cutOff()
+	testkit.Must(t, m.Sync(ctx))
+	refuses(t, m, f.lost[299], revoke.ScopeToken)
+	g.hold()
+	f.failOver()
+	var tokens []revoke.Token
+	for range 10 { // before the mirror has seen a snapshot of the new primary
+		token, _ := f.revokeOnNew()
+		tokens = append(tokens, token)
+	}
+	g.goOn()
+	testkit.Must(t, m.Sync(ctx))
+	for _, token := range tokens {
+		refuses(t, m, token, revoke.ScopeToken)
+	}
+	if n := g.replays.Load(); n == 0 {
+		t.Error("the gateway has replayed nothing, so this proves nothing")
+	}
 }

@@ -1,8 +1,10 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
-	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,223 +12,390 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/circumstances"
+	"github.com/pgrevoke/revoke/internal/schema"
 )
 
-// feed reads revocations from the database, in one session, and says when that was by the database's clock. After an error
-// it is of no use.
+// feed reads revocations from the database, in one session. After an error it is of no use.
 type feed interface {
-	// load reads everything that is live.
-	load(ctx context.Context, apply func(row)) (time.Time, error)
-	// poll reads what was committed since the last load or poll, and may read more.
-	poll(ctx context.Context, apply func(row)) (time.Time, error)
-	// whole reports whether a poll is a load, so that what it does not read is gone.
-	whole() bool
+	// next returns the next answer, which has not been asked for yet.
+	next() answer
 }
 
-// row is one revocation. Its strings are valid until apply returns.
+// answer is what the database answers to one question. Its rows arrive in parts.
+type answer struct {
+	// complete says that the rows are all live ones, so that an entry without a row is
+	// out of date. Otherwise they are those which were committed since the answer
+	// before, and perhaps more.
+	complete bool
+	// exact says that the answer after this one is a difference.
+	exact bool
+	// read sends the question and calls apply with each part. It returns the database's
+	// clock as the question began. An error of apply ends it. A part is valid until
+	// apply returns.
+	read func(ctx context.Context, apply func(part []row) error) (clock time.Time, err error)
+}
+
+// row is one revocation. at is the epoch of a user or an issuer, and the expiry of a
+// token's or a session's row, in microseconds since 1970.
 type row struct {
-	kind       int32
-	issuer, id []byte
-	at         int64 // when a token's or session's row expires, or the epoch, in microseconds since 1970
+	key   rowKey
+	at    int64
+	epoch bool
 }
 
-// The kinds of rows in the statements below.
-const (
-	rowHeader int32 = iota
-	rowToken
-	rowSession
-	rowUser
-	rowIssuer
-)
+// header is the first row of each answer.
+type header struct {
+	circumstances.Circumstances
+	clock     time.Time // of the database, when the statement began
+	snapshot  string    // which transactions the rows show
+	numbering string    // see numberingSQL; empty where rows are not numbered
+	session   string    // see sessionSQL
+}
 
 // The reasons for which a session cannot go on.
 var (
-	errStandby = errors.New("a standby answered; connect to the primary, for instance with target_session_attrs=read-write")
-	errPooled  = errors.New("another session answered: there is a pooler in transaction mode")
+	errMoved      = errors.New("another session answered: a pooler in transaction mode or a gateway stands before the server")
+	errIsolated   = errors.New("the mirror's session is not READ COMMITTED, so that its snapshots may be old")
+	errUnnumbered = errors.New("the rows of revocations do not bear the numbers of their transactions: " +
+		"the trigger set_xid is missing, altered or not ENABLE ALWAYS, or the table has children; " +
+		"run migrations.Up of github.com/pgrevoke/revoke/migrations")
+	errAltered = errors.New("the trigger set_xid was altered since the last answer, so that a row may be without a number")
+	errSilent  = errors.New("the database has stopped to answer")
 )
 
-// nonceSetting holds a value by which a session is known. A watermark is of use only in the session that took it: after a
-// crash or a failover numbers of transactions are given out again, and nothing else would show it.
-const nonceSetting = "revoke.mirror"
+// scopes are those of which the mirror keeps rows. Rows of other scopes, which a newer
+// version may write, are not read.
+var scopes = new(revoke.Verdict).Scopes()
 
-// session is a connection of the mirror's own. One goroutine uses it.
-type session struct {
-	conn     *pgx.Conn
-	nonce    string
-	sql      feedSQL
-	direct   bool // no pooler stands before the server, so that its process serves nobody else
-	notified bool // a notification has come since the last pause
+// sessionSQL names the session that answers: the nonce, the process, the start of the
+// server and the start of the process. A gateway can replay the nonce into another
+// process, over a failover too. After the crash of a process the server's start is the
+// same, and a process number can come again.
+const sessionSQL = `pg_catalog.concat_ws(' ', pg_catalog.current_setting('` + nonceSetting + `', true), pg_catalog.pg_backend_pid(),
+    extract(epoch FROM pg_catalog.pg_postmaster_start_time()),
+    (SELECT extract(epoch FROM backend_start) FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())))`
+
+// numberingSQL proves that each row bears the number of the transaction that wrote it.
+// The rows of a child table are read with those of their parent, and have no trigger.
+const numberingSQL = `coalesce((SELECT ` + schema.NumberingSQL + ` WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_inherits AS i
+    WHERE i.inhparent OPERATOR(pg_catalog.=) '{schema}.revocations'::pg_catalog.regclass)), '-')`
+
+// feedSQL are the statements of the feeds. Each reads header and rows in one snapshot.
+// Like the statements of package revoke they name the schema of all that they use. Each
+// has one column, a text in ASCII, and its arguments are texts: those are the same under
+// every setting, and under every type that an app registers on its connections.
+type feedSQL struct {
+	probe     string // the header, and the version of the server
+	loadExact string // everything, with the snapshot
+	pollExact string // what the last snapshot did not show; served by the index on xid
+	loadWhole string // everything
+	lookup    string // some keys; served by the primary key
 }
 
-type feedSQL struct{ loadExact, pollExact, loadWhole string }
+// headerMark begins a header. A row begins with one of the other marks, and goes on with
+// the hexadecimal digits of the key and of the time, as Postgres sends them in binary.
+const (
+	headerMark = "h"
+	epochMark  = "e"
+	otherMark  = "o"
+)
 
-// newFeedSQL writes the statements. In all of them a snapshot is taken once, and the header is of the same one as the rows.
-func newFeedSQL(schema string) feedSQL {
-	const header = `SELECT 0, {snapshot}, coalesce(current_setting('` + nonceSetting + `', true), '') || pg_is_in_recovery()::text, statement_timestamp()
-`
-	const rows = `UNION ALL SELECT 1, issuer, jti, expires_at FROM {schema}.revoked_tokens WHERE {which}
-UNION ALL SELECT 2, issuer, sid, expires_at FROM {schema}.sessions WHERE {which} AND revoked_at IS NOT NULL
-UNION ALL SELECT CASE WHEN subject IS NULL THEN 4 ELSE 3 END, issuer, coalesce(subject, ''), not_before FROM {schema}.user_epochs WHERE {which}`
-	fill := func(snapshot, which string) string {
-		return strings.NewReplacer("{schema}", `"`+schema+`"`, "{snapshot}", snapshot, "{which}", which).Replace(header + rows)
+func newFeedSQL(name string) feedSQL {
+	const statement = `SELECT {header}
+UNION ALL SELECT pg_catalog.concat(CASE WHEN {epoch} THEN '` + epochMark + `' ELSE '` + otherMark + `' END,
+    pg_catalog.encode(pg_catalog.uuid_send(key) OPERATOR(pg_catalog.||)
+        pg_catalog.timestamptz_send(CASE WHEN {epoch} THEN since ELSE expires_at END), 'hex'))
+FROM {schema}.revocations WHERE {known} AND {which}`
+	const (
+		unnamed = `pg_catalog.concat_ws(' ', '` + headerMark + `', {circumstances},
+    pg_catalog.encode(pg_catalog.timestamptz_send(pg_catalog.statement_timestamp()), 'hex'))`
+		named = `pg_catalog.concat_ws(' ', ` + unnamed + `, pg_catalog.pg_current_snapshot(), ` + numberingSQL + `, ` + sessionSQL + `)`
+	)
+	var known, epochs []string
+	for _, scope := range scopes {
+		known = append(known, string(scope))
+		if scope.IsEpoch() {
+			epochs = append(epochs, string(scope))
+		}
 	}
-	// By the header's time, from which it is told what may have been left out. It stands still while the statement runs, however
-	// long that waits, and whatever is done to the clock.
-	live := fmt.Sprintf("expires_at > statement_timestamp() - interval '%d seconds'", int64(revoke.RetentionMargin/time.Second))
-	// What the last snapshot did not show is what began after it, and what was under way in it. A number that this snapshot
-	// does not know yet is another server's, on a row that was restored from there, and was loaded; without that condition every
-	// poll would read it, until this server has come as far. There is none on expires_at, because on a table without statistics
-	// its index would be taken for the better one.
-	const changed = "(xid >= ($1::text)::xid8 AND xid < pg_snapshot_xmax(pg_current_snapshot()) OR xid = ANY (($2::text[])::xid8[]))"
+	among := func(scopes []string) string {
+		return "scope OPERATOR(pg_catalog.=) ANY ('{" + strings.Join(scopes, ",") + "}'::pg_catalog.text[])"
+	}
+	constants := strings.NewReplacer(
+		"{circumstances}", circumstances.SQL(name), "{schema}", `"`+name+`"`, "{known}", among(known), "{epoch}", among(epochs),
+	)
+	fill := func(header, which string) string {
+		return constants.Replace(strings.NewReplacer("{header}", header, "{which}", which).Replace(statement))
+	}
+	// The limit is reckoned from the header's time, which tells what was left out. That
+	// time stands still while the statement runs, however long the statement waits, and
+	// also where the clock is set.
+	live := fmt.Sprintf("expires_at OPERATOR(pg_catalog.>) (pg_catalog.statement_timestamp() OPERATOR(pg_catalog.-) interval '%d seconds')",
+		int64(revoke.RetentionMargin/time.Second))
+	// The last snapshot does not show the transactions that began after it ($1) and
+	// those that were under way in it ($2). Of the latter, those that are still under
+	// way are left out: their rows are not visible, and there may be many. A number
+	// that this snapshot does not know yet stands in a row that was restored from
+	// another server. The load has read that row, and without the upper limit each poll
+	// would read it again until this server's numbers have come as far. There is no
+	// condition on expires_at, because without statistics Postgres would prefer its
+	// index.
+	const changed = `(xid OPERATOR(pg_catalog.>=) ($1::pg_catalog.text)::pg_catalog.xid8
+        AND xid OPERATOR(pg_catalog.<) pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())
+    OR xid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT x FROM pg_catalog.unnest(($2::pg_catalog.text)::pg_catalog.xid8[]) AS x
+        WHERE pg_catalog.pg_visible_in_snapshot(x, pg_catalog.pg_current_snapshot()))))`
 	return feedSQL{
-		loadExact: fill("pg_current_snapshot()::text", live),
-		pollExact: fill("pg_current_snapshot()::text", changed),
-		loadWhole: fill("''", live),
+		probe:     constants.Replace("SELECT " + named + " UNION ALL SELECT pg_catalog.version()"),
+		loadExact: fill(named, live),
+		pollExact: fill(named, changed),
+		loadWhole: fill(unnamed, live),
+		lookup:    fill(unnamed, "key OPERATOR(pg_catalog.=) ANY ((SELECT $1::pg_catalog.uuid[])::pg_catalog.uuid[])"),
 	}
 }
 
-// connect opens the session.
-func (m *Mirror) connect(ctx context.Context) (*session, error) {
-	pool := m.store.Pool().Config()
-	config := pool.ConnConfig
-	if m.connString != "" {
-		parsed, err := pgx.ParseConfig(m.connString)
+// readHeader reads the text of a header.
+func readHeader(text string) (head header, err error) {
+	parts := strings.SplitN(text, " ", 6)
+	if len(parts) != 3 && len(parts) != 6 {
+		return header{}, fmt.Errorf("the database answered with a header of %d parts", len(parts))
+	}
+	if err := head.Read(parts[1]); err != nil {
+		return header{}, err
+	}
+	clock, err := hex.DecodeString(parts[2])
+	if err != nil || len(clock) != 8 {
+		return header{}, fmt.Errorf("the database answered with the time %q", parts[2])
+	}
+	head.clock = time.UnixMicro(micros(clock))
+	if len(parts) == 6 {
+		head.snapshot, head.session = parts[3], parts[5]
+		if parts[4] != "-" {
+			head.numbering = parts[4]
+		}
+	}
+	return head, nil
+}
+
+// readRow reads the text of a row.
+func readRow(text string) (row, error) {
+	const keyBytes, timeBytes = 16, 8
+	var raw [keyBytes + timeBytes]byte
+	if len(text) != 1+2*len(raw) {
+		return row{}, fmt.Errorf("the database answered with %d characters", len(text))
+	}
+	if _, err := hex.Decode(raw[:], []byte(text[1:])); err != nil {
+		return row{}, fmt.Errorf("the database answered with what it was not asked for: %w", err)
+	}
+	return row{key: rowKey(raw[:keyBytes]), at: max(0, micros(raw[keyBytes:])), epoch: text[:1] == epochMark}, nil
+}
+
+// micros reads a time as Postgres sends it, in microseconds since 2000, and returns it in
+// microseconds since 1970. What lies beyond all times that matter, as infinity does, is
+// moved to where it cannot overflow.
+func micros(raw []byte) int64 {
+	const since1970, limit = 946_684_800_000_000, 1 << 61
+	return min(max(int64(binary.BigEndian.Uint64(raw)), -limit), limit) + since1970
+}
+
+// partRows is the number of rows in a part.
+const partRows = 512
+
+// asker sends statements of feedSQL by a connection.
+type asker struct {
+	conn     *pgx.Conn
+	before   []string // BEGIN and what follows it; empty where a statement needs no transaction
+	readOnly bool     // see revoke.WithReadOnlyConnections
+}
+
+// newAsker returns an asker for a connection of which the mirror may not change the
+// settings: each statement is sent in a transaction that has those of settingsSQL. A
+// server in recovery refuses READ WRITE, which takes the place of a look at the fence.
+func newAsker(conn *pgx.Conn, readOnly bool) asker {
+	a := asker{conn: conn, before: []string{beginSQL, localSettingsSQL}, readOnly: readOnly}
+	if readOnly {
+		a.before[0] = beginWritableSQL
+	}
+	return a
+}
+
+const (
+	beginSQL         = "BEGIN ISOLATION LEVEL READ COMMITTED"
+	beginWritableSQL = beginSQL + " READ WRITE"
+)
+
+// texts runs a statement, in one round trip, and hands the text of each row to scan.
+func (a asker) texts(ctx context.Context, scan func(string) error, sql string, args ...any) (err error) {
+	each := func(rows pgx.Rows) error {
+		defer rows.Close()
+		var text string
+		for rows.Next() {
+			if err := rows.Scan(&text); err != nil {
+				return err
+			}
+			if err := scan(text); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	}
+	if len(a.before) == 0 {
+		rows, err := a.conn.Query(ctx, sql, args...)
 		if err != nil {
-			return nil, errors.New("the connection string cannot be read")
+			return err
 		}
-		config = parsed
-	} else if pool.BeforeConnect != nil {
-		if err := pool.BeforeConnect(ctx, config); err != nil {
-			return nil, err
+		return each(rows)
+	}
+	batch := &pgx.Batch{}
+	for _, sql := range a.before {
+		batch.Queue(sql)
+	}
+	batch.Queue(sql, args...)
+	batch.Queue("COMMIT")
+	results := a.conn.SendBatch(ctx, batch)
+	defer func() {
+		if closed := results.Close(); err == nil {
+			err = closed
+		}
+	}()
+	for range a.before {
+		if _, err := results.Exec(); err != nil {
+			return err
 		}
 	}
-	s := &session{nonce: rand.Text(), sql: newFeedSQL(m.store.Schema())}
-	config.Tracer = nil
-	config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // prepares nothing that a pooler could lose
-	// Noted and not queued: however many there are, one poll answers them.
-	config.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) { s.notified = true }
-	conn, err := pgx.ConnectConfig(ctx, config)
+	rows, err := results.Query()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s.conn = conn
-	if err := s.configure(ctx); err != nil {
-		s.close()
-		return nil, err
-	}
-	return s, nil
+	return each(rows)
 }
 
-// configure gives the session its nonce, and makes it a mirror's where it is not a pooler's: a process that serves the app
-// next must keep the app's settings and hear of nothing.
-func (s *session) configure(ctx context.Context) error {
-	_, err := s.conn.Exec(ctx, "SELECT set_config($1::text, $2::text, false)", nonceSetting, s.nonce)
-	if err != nil {
+// read runs a statement of feedSQL. It hands the header to check, and the rows to apply
+// in parts. It gives up where patience passes without another part.
+func (a asker) read(ctx context.Context, patience time.Duration, check func(header) error, apply func([]row) error,
+	sql string, args ...any,
+) (head header, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer func() {
+		if errors.Is(context.Cause(ctx), errSilent) {
+			err = errSilent // what pgx makes of it is a canceled context
+		}
+		cancel(nil)
+	}()
+	stall := time.AfterFunc(patience, func() { cancel(errSilent) })
+	defer stall.Stop()
+
+	part := make([]row, 0, partRows)
+	scan := func(text string) (err error) {
+		if strings.HasPrefix(text, headerMark) {
+			if head, err = readHeader(text); err != nil {
+				return err
+			}
+			stall.Reset(patience)
+			return cmp.Or(a.doubt(head), check(head))
+		}
+		r, err := readRow(text)
+		if err != nil {
+			return err
+		}
+		if part = append(part, r); len(part) == partRows {
+			err = apply(part)
+			part = part[:0]
+			stall.Reset(patience)
+		}
 		return err
 	}
-	var pid int64
+	err = a.texts(ctx, func(text string) error {
+		err := scan(text)
+		if err != nil {
+			cancel(nil) // before the rows are closed, so that the rest is not sent
+		}
+		return err
+	}, sql, args...)
+	if err != nil {
+		return header{}, a.withRemedy(err)
+	}
+	if !head.Answered() {
+		return header{}, circumstances.ErrNoRow
+	}
+	if len(part) > 0 {
+		err = apply(part)
+	}
+	return head, err
+}
+
+// doubt returns why an answer is not used.
+func (a asker) doubt(head header) error {
+	if err := head.DoubtOwn(a.readOnly); err != nil {
+		return err
+	}
+	if head.Isolated() {
+		return errIsolated
+	}
+	return nil
+}
+
+// withRemedy adds the remedy to an error of the database.
+func (a asker) withRemedy(err error) error {
 	var pgErr *pgconn.PgError
-	err = s.conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid)
-	if err != nil && !errors.As(err, &pgErr) {
-		return err
-	}
-	// A pooler makes up the number that it gives its clients.
-	if s.direct = err == nil && uint32(pid) == s.conn.PgConn().PID(); !s.direct {
-		return nil
-	}
-	// Where they exist. A load may take its time, and idle time is what this session is made of.
-	_, err = s.conn.Exec(ctx, `SELECT set_config(name, '0', false) FROM pg_settings
-		WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_session_timeout', 'max_parallel_workers_per_gather', 'jit')`)
-	if err != nil {
-		return err
-	}
-	_, err = s.conn.Exec(ctx, "LISTEN "+channel)
-	if errors.As(err, &pgErr) {
-		return nil // an engine without it: polls find everything within the bound
+	switch {
+	case circumstances.OfRowSecurity(err):
+		return fmt.Errorf("%w; %w", circumstances.ErrHidden, err)
+	case errors.As(err, &pgErr) && pgErr.Code == "42501": // insufficient_privilege
+		return fmt.Errorf("the role of the mirror's connection needs USAGE on the schema and SELECT on revocations; "+
+			"a hook of the pool may have set the role: %w", err)
+	case a.readOnly && errors.As(err, &pgErr) && pgErr.Code == "0A000":
+		// A server in recovery refuses READ WRITE so.
+		return fmt.Errorf("%w; %w", circumstances.ErrStandby, err)
 	}
 	return err
 }
 
-func (s *session) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = s.conn.Close(ctx) // it is given up in any case
-}
-
-// read runs a statement and checks whose answer it is.
-func (s *session) read(ctx context.Context, apply func(row), sql string, args ...any) (snapshot string, at time.Time, err error) {
-	rows, err := s.conn.Query(ctx, sql, args...)
-	if err != nil {
-		return "", time.Time{}, err
-	}
-	defer rows.Close()
-	var r row
-	var issuer, id pgtype.DriverBytes // not copied
-	var stamp pgtype.Timestamptz
-	var whose string
-	for rows.Next() {
-		if err := rows.Scan(&r.kind, &issuer, &id, &stamp); err != nil {
-			return "", time.Time{}, err
-		}
-		if r.kind == rowHeader {
-			snapshot, whose, at = string(issuer), string(id), stamp.Time
-			continue
-		}
-		r.issuer, r.id, r.at = issuer, id, max(0, stamp.Time.UnixMicro())
-		if stamp.InfinityModifier == pgtype.Infinity {
-			r.at = maxMicros
-		}
-		apply(r)
-	}
-	switch err := rows.Err(); {
-	case err != nil:
-		return "", time.Time{}, err
-	case strings.HasSuffix(whose, "true"):
-		return "", time.Time{}, errStandby
-	case whose != s.nonce+"false":
-		return snapshot, at, errPooled // the rest is right, if that is all one wants to know
-	}
-	return snapshot, at, nil
-}
-
-// maxMicros is the end of the year 9999, which is as good as never.
-const maxMicros = 253402300799 * 1_000_000
+func anySession(header) error { return nil }
 
 // exactFeed reads what has changed, by the numbers of the transactions that wrote it.
+// Its first answer is complete.
 type exactFeed struct {
 	*session
-	xmax string   // of the last snapshot: what began later is not in it
-	xip  []string // what was under way in it, and is not in it either
+	numbering string // as each answer must have it
+	xmax      string // of the last snapshot, which does not show later ones; empty before the first
+	xip       string // an array of what was under way in the last snapshot, which does not show it
 }
 
-func (f *exactFeed) whole() bool { return false }
+func (f *exactFeed) next() answer {
+	if f.xmax == "" {
+		return answer{complete: true, exact: true, read: f.load}
+	}
+	return answer{exact: true, read: f.poll}
+}
 
-func (f *exactFeed) load(ctx context.Context, apply func(row)) (time.Time, error) {
-	snapshot, at, err := f.read(ctx, apply, f.sql.loadExact)
+func (f *exactFeed) load(ctx context.Context, apply func([]row) error) (time.Time, error) {
+	head, err := f.read(ctx, loadPatience, f.check, apply, f.sql.loadExact)
 	if err != nil {
 		return time.Time{}, err
 	}
 	if f.direct {
-		// From now on every read is of a few rows by an index, also where the tables were never analyzed.
-		if _, err := f.conn.Exec(ctx, "SELECT set_config('enable_seqscan', 'off', false)"); err != nil {
+		// From now on every read is of a few rows by an index, also where the table was
+		// never analyzed.
+		if _, err := f.conn.Exec(ctx, "SELECT pg_catalog.set_config('enable_seqscan', 'off', false)"); err != nil {
 			return time.Time{}, err
 		}
-		if _, err := f.conn.Prepare(ctx, f.sql.pollExact, f.sql.pollExact); err != nil { // a third of a poll's time
+		// Parsing and planning would be a third of a poll's time.
+		if _, err := f.conn.Prepare(ctx, f.sql.pollExact, f.sql.pollExact); err != nil {
 			return time.Time{}, err
 		}
 	}
-	return at, f.remember(snapshot)
+	return head.clock, f.remember(head.snapshot)
 }
 
-func (f *exactFeed) poll(ctx context.Context, apply func(row)) (time.Time, error) {
-	snapshot, at, err := f.read(ctx, apply, f.sql.pollExact, f.xmax, f.xip)
+func (f *exactFeed) poll(ctx context.Context, apply func([]row) error) (time.Time, error) {
+	head, err := f.read(ctx, f.patience, f.check, apply, f.sql.pollExact, f.xmax, f.xip)
 	if err != nil {
 		return time.Time{}, err
 	}
-	return at, f.remember(snapshot)
+	return head.clock, f.remember(head.snapshot)
 }
 
 // remember takes a snapshot apart, which is written xmin:xmax:xip,xip.
@@ -235,52 +404,34 @@ func (f *exactFeed) remember(snapshot string) error {
 	if len(parts) != 3 {
 		return fmt.Errorf("snapshot %q has no three parts", snapshot)
 	}
-	f.xmax, f.xip = parts[1], []string{}
-	if parts[2] != "" {
-		f.xip = strings.Split(parts[2], ",")
+	f.xmax, f.xip = parts[1], "{"+parts[2]+"}"
+	return nil
+}
+
+// check returns why an answer is not the next one of this session. Without a proof that
+// rows bear numbers the feed is not used, and all rows are not read at every poll
+// instead: they may be many, and the remedy is one call. Checks ask Postgres meanwhile.
+func (f *exactFeed) check(head header) error {
+	switch {
+	case !f.answered(head):
+		return errMoved
+	case head.numbering == "":
+		return errUnnumbered
+	case f.numbering == "":
+		f.numbering = head.numbering // of the load, which shows rows without numbers too
+	case head.numbering != f.numbering:
+		return errAltered
 	}
 	return nil
 }
 
-// wholeFeed reads everything at each poll, for engines without snapshots to compare and for poolers in transaction mode.
+// wholeFeed reads everything for each answer, from any session of the primary: for
+// engines without snapshots that can be compared, and for poolers in transaction mode.
 type wholeFeed struct{ *session }
 
-func (f wholeFeed) whole() bool { return true }
-
-func (f wholeFeed) load(ctx context.Context, apply func(row)) (time.Time, error) {
-	_, at, err := f.read(ctx, apply, f.sql.loadWhole)
-	if errors.Is(err, errPooled) {
-		return at, nil // any session of the primary will do
-	}
-	return at, err
-}
-
-func (f wholeFeed) poll(ctx context.Context, apply func(row)) (time.Time, error) {
-	return f.load(ctx, apply)
-}
-
-// probe finds out which feed the database allows, by trying whether a second statement meets the session of the first. A
-// standby is refused, although every read tells: the snapshot of a load that meets a promotion may be from before it, and what
-// was under way then is not in it. A session that has met a primary once meets nothing else.
-func (s *session) probe(ctx context.Context) (feed, error) {
-	for range 3 {
-		var snapshot, nonce, version string
-		var standby bool
-		err := s.conn.QueryRow(ctx, "SELECT pg_current_snapshot()::text, coalesce(current_setting('"+nonceSetting+"', true), ''), "+
-			"version(), pg_is_in_recovery()").Scan(&snapshot, &nonce, &version, &standby)
-		var pgErr *pgconn.PgError
-		switch {
-		case errors.As(err, &pgErr) && pgErr.Code == "42883": // undefined_function
-			return wholeFeed{s}, nil
-		case err != nil:
-			return nil, err
-		case standby:
-			return nil, errStandby
-		case nonce != s.nonce:
-			return wholeFeed{s}, nil
-		case strings.Contains(version, "-YB-"): // YugabyteDB, of which each node numbers its transactions for itself
-			return wholeFeed{s}, nil
-		}
-	}
-	return &exactFeed{session: s}, nil
+func (f wholeFeed) next() answer {
+	return answer{complete: true, read: func(ctx context.Context, apply func([]row) error) (time.Time, error) {
+		head, err := f.read(ctx, loadPatience, anySession, apply, f.sql.loadWhole)
+		return head.clock, err
+	}}
 }

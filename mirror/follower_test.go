@@ -18,12 +18,13 @@ import (
 	"github.com/pgrevoke/revoke/internal/pgserver"
 )
 
-// followVariable has the test binary run a mirror of this address, and answer what it is asked on its standard input.
+// followVariable makes the test binary run a mirror of this address and answer the
+// questions on its standard input.
 const followVariable = "REVOKE_MIRROR_FOLLOW"
 
 func TestMain(m *testing.M) {
 	if address := os.Getenv(followVariable); address != "" {
-		if err := answer(address); err != nil {
+		if err := followAndAnswer(address); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -35,9 +36,10 @@ func TestMain(m *testing.M) {
 // followBound is the bound of that mirror.
 const followBound = 500 * time.Millisecond
 
-// answer reads lines of a word and a token's id. It checks the token and writes a line. At "pause" it says so in the middle of
-// the check, between the mark and the clock, and goes on with the next line.
-func answer(address string) error {
+// followAndAnswer reads lines of a word and a token's id. It checks the token and
+// writes a line. At "pause" it says so in the middle of the check, between the mark and
+// the clock, and goes on with the next line.
+func followAndAnswer(address string) error {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	pool, err := pgxpool.New(ctx, address)
@@ -59,7 +61,7 @@ func answer(address string) error {
 		}
 		return systemClock()
 	}
-	m, err := New(store, WithBound(followBound), func(c *config) error { c.clock = clock; return nil })
+	m, err := New(store, WithBound(followBound), withClock(clock))
 	if err != nil {
 		return err
 	}
@@ -71,7 +73,7 @@ func answer(address string) error {
 	fmt.Println("ready")
 	for {
 		line, err := lines.ReadString('\n')
-		if err != nil { // the parent has closed the pipe, or is gone
+		if err != nil { // the parent has closed the pipe, or has ended
 			stop()
 			return <-ended
 		}
@@ -92,13 +94,13 @@ func answer(address string) error {
 	}
 }
 
-// inCheck reports whether a check is what calls. The clock is read by polls too.
+// inCheck reports whether a check calls. Polls read the clock too.
 func inCheck() bool {
 	var callers [16]uintptr
 	frames := runtime.CallersFrames(callers[:runtime.Callers(1, callers[:])])
 	for {
 		frame, more := frames.Next()
-		if strings.HasSuffix(frame.Function, "(*Mirror).Check") {
+		if strings.HasSuffix(frame.Function, "(*Mirror).fromMemory") {
 			return true
 		}
 		if !more {

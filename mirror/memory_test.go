@@ -3,115 +3,319 @@ package mirror
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/testkit"
 )
 
-// readAll loads all rows of the mirror's database in a session that ends with the test.
+// testClock is a clock that a test moves.
+type testClock struct{ monotonic, wall atomic.Int64 }
+
+func newTestClock() *testClock {
+	c := &testClock{}
+	c.wall.Store(time.Now().UnixNano())
+	return c
+}
+
+func (c *testClock) now() instant { return instant{monotonic: c.monotonic.Load(), wall: c.wall.Load()} }
+
+// advance moves both clocks, as time does.
+func (c *testClock) advance(d time.Duration) {
+	c.monotonic.Add(int64(d))
+	c.wall.Add(int64(d))
+}
+
+// withClock sets the clock of a mirror.
+func withClock(clock func() instant) Option {
+	return func(c *config) error { c.clock = clock; return nil }
+}
+
+// newMirror returns a mirror over a database of its own, with a clock of the test's.
+// Run is not running: the test does what it would do.
+func newMirror(t *testing.T, opts ...Option) (*Mirror, *testClock) {
+	t.Helper()
+	store, _ := testkit.Store(t)
+	clock := newTestClock()
+	return testkit.Value(New(store, append(opts, withClock(clock.now))...))(t), clock
+}
+
+// readAll loads all rows of the mirror's database, in a session that ends with the test.
 func readAll(t *testing.T, m *Mirror) feed {
 	t.Helper()
-	s, err := m.connect(t.Context())
-	must(t, err)
-	t.Cleanup(s.close)
-	source, err := s.probe(t.Context())
-	must(t, err)
-	must(t, m.load(t.Context(), source.load))
+	s := openSession(t, m)
+	source := testkit.Value(s.probe(t.Context()))(t)
+	update(t, m, source.next())
 	return source
 }
 
-// refusesFromMemory expects a check to refuse, without asking Postgres.
-func refusesFromMemory(t *testing.T, m *Mirror, token revoke.Token) {
+func openSession(t *testing.T, m *Mirror) *session {
 	t.Helper()
-	before := m.fallbacks.Load()
-	if err := m.Check(t.Context(), token); !errors.Is(err, revoke.ErrRevoked) || m.fallbacks.Load() != before {
-		t.Errorf("Check = %v, and %d checks asked Postgres", err, m.fallbacks.Load()-before)
+	s := testkit.Value(m.connect(t.Context()))(t)
+	t.Cleanup(s.close)
+	return s
+}
+
+func update(t *testing.T, m *Mirror, a answer) {
+	t.Helper()
+	testkit.Must(t, m.update(t.Context(), a))
+}
+
+// answerBy is an answer of the feed that does what a test wants.
+func answerBy(whole bool, read func(apply func([]row) error) error) answer {
+	return answer{complete: whole, read: func(_ context.Context, apply func([]row) error) (time.Time, error) {
+		err := read(apply)
+		return time.Now(), err
+	}}
+}
+
+func difference(rows ...row) answer {
+	return answerBy(false, func(apply func([]row) error) error {
+		if len(rows) == 0 {
+			return nil
+		}
+		return apply(rows)
+	})
+}
+
+func complete(rows ...row) answer {
+	a := difference(rows...)
+	a.complete = true
+	return a
+}
+
+func tokenOf(id string) revoke.Token {
+	now := time.Now().Truncate(time.Second)
+	return revoke.Token{Issuer: "i", ID: id, Subject: "s", IssuedAt: now.Add(-time.Minute), ExpiresAt: now.Add(time.Hour)}
+}
+
+// tokenRow is the row of a revoked token of tokenOf.
+func tokenRow(id string) row { return revokedToken(tokenOf(id)).row }
+
+// holds reports whether the token's row is in the table.
+func (m *Mirror) holds(id string) bool {
+	key := tokenRow(id).key
+	_, found := m.table.Load().get(m.hash.fingerprint(&key))
+	return found
+}
+
+func TestAcceptingAllocatesNothing(t *testing.T) { //nolint:paralleltest // counts the process's allocations
+	m, _ := newMirror(t)
+	update(t, m, complete(tokenRow("a")))
+	token, ctx := testkit.Token(), t.Context()
+	if n := testing.AllocsPerRun(100, func() { testkit.Must(t, m.Check(ctx, token)) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if n := m.Stats().Fallbacks; n != 0 {
+		t.Errorf("%d checks asked Postgres", n)
 	}
 }
 
-// TestEpochsOfLongAgo sets an epoch that lies further back than any token lives, and lets the table be compacted: what the
-// instant says is no measure of how long its row counts.
+// What commits while a read is on its way is not in its answer.
+func TestMarkIsTakenBeforeTheRead(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name     string
+		complete bool
+	}{
+		{"load", true},
+		{"poll", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			m, clock := newMirror(t)
+			before := clock.now()
+			update(t, m, answerBy(test.complete, func(func([]row) error) error { clock.advance(m.bound / 2); return nil }))
+			if got := m.mark.Load().at; got != before {
+				t.Errorf("the mark is %v later than the read", time.Duration(got.monotonic-before.monotonic))
+			}
+		})
+	}
+}
+
+// The rows of a poll that broke off may stay, but its mark may not count.
+func TestPartialPollMovesNothing(t *testing.T) {
+	t.Parallel()
+	m, clock := newMirror(t)
+	update(t, m, complete())
+	mark, applied := m.mark.Load(), m.applied
+	clock.advance(m.bound / 2)
+	broken := errors.New("the connection was closed")
+	err := m.update(t.Context(), answerBy(false, func(apply func([]row) error) error {
+		testkit.Must(t, apply([]row{tokenRow("a")}))
+		return broken
+	}))
+	if !errors.Is(err, broken) || m.mark.Load() != mark || m.applied != applied {
+		t.Errorf("after a partial poll (%v) the mark has moved", err)
+	}
+}
+
+func TestClocks(t *testing.T) {
+	t.Parallel()
+	const bound = time.Second
+	for _, test := range []struct {
+		name            string
+		monotonic, wall time.Duration // since the last poll
+		fromMemory      bool
+	}{
+		{"at once", 0, 0, true},
+		{"the bound later", bound, bound, true},
+		{"a nanosecond later than that", bound + 1, bound + 1, false},
+		{"the wall clock was set back by an hour", 0, -time.Hour, false},
+		{"the wall clock was set two days ahead", 0, 48 * time.Hour, false},
+		{"the machine slept, so that the monotonic clock stood still", 0, 2 * bound, false},
+		{"the process was stopped, and the wall clock set back by as much", 10 * time.Second, 0, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			m, clock := newMirror(t, WithBound(bound))
+			update(t, m, complete())
+			clock.monotonic.Add(int64(test.monotonic))
+			clock.wall.Add(int64(test.wall))
+			testkit.Must(t, m.Check(t.Context(), tokenOf("a")))
+			if fromMemory := m.Stats().Fallbacks == 0; fromMemory != test.fromMemory {
+				t.Errorf("from memory: %v", fromMemory)
+			}
+			update(t, m, difference())
+			accepts(t, m, tokenOf("a"))
+		})
+	}
+}
+
+// Entries that were dropped by a clock that ran ahead do not make their tokens come
+// back to life when it is set back.
+func TestDroppedEntriesAreNotForgotten(t *testing.T) {
+	t.Parallel()
+	// The token has long expired by this clock.
+	ahead := func() time.Time { return time.Now().Add(48 * time.Hour) }
+	for _, test := range []struct {
+		name string
+		drop func(m *Mirror) error
+	}{
+		{"by a compaction", func(m *Mirror) error {
+			err := m.update(t.Context(), complete(tokenRow("a")))
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.compact(ahead())
+			return err
+		}},
+		{"by a load", func(m *Mirror) error {
+			return m.update(t.Context(), answer{complete: true, read: func(context.Context, func([]row) error) (time.Time, error) {
+				return ahead(), nil
+			}})
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			m, _ := newMirror(t)
+			token := tokenOf("a")
+			testkit.Must(t, m.store.RevokeToken(t.Context(), token))
+			testkit.Must(t, test.drop(m))
+			update(t, m, difference())
+			if n := m.Stats().Entries; n != 0 {
+				t.Fatalf("%d entries are left, so this proves nothing", n)
+			}
+			testkit.WantError(t, m.Check(t.Context(), token), revoke.ErrRevoked)
+			if m.Stats().Fallbacks != 1 {
+				t.Error("Postgres was not asked")
+			}
+		})
+	}
+}
+
+// An epoch that lies further back than any token lives stays: its instant does not say
+// for how long its row counts.
 func TestEpochsOfLongAgo(t *testing.T) {
 	t.Parallel()
 	m, _ := newMirror(t)
 	token := tokenOf("a")
-	token.Epochs = &revoke.Epochs{}
-	must(t, m.store.RevokeUserBefore(t.Context(), revoke.User{Issuer: "i", Subject: "s"}, time.Now().Add(-2*revoke.MaxTokenLifetime)))
-	if err := m.store.Check(t.Context(), token); !errors.Is(err, revoke.ErrRevoked) {
-		t.Fatalf("Postgres says %v, so this proves nothing", err)
-	}
+	token.HasEpochs = true
+	testkit.Must(t, m.store.RevokeUserBefore(t.Context(), token.User(), time.Now().Add(-2*revoke.MaxTokenLifetime)))
+	testkit.WantError(t, m.store.Check(t.Context(), token), revoke.ErrRevoked)
 	readAll(t, m)
-	refusesFromMemory(t, m, token)
+	refuses(t, m, token, revoke.ScopeUser)
 	m.mu.Lock()
 	m.compact(m.clockRead)
 	m.mu.Unlock()
-	refusesFromMemory(t, m, token)
+	refuses(t, m, token, revoke.ScopeUser)
 }
 
-// TestSlowLoadLeavesOutOnlyWhatItSays loads for so long that rows expire meanwhile. Whatever was left out for its age lies
-// before the cutoff, so that it is not taken for what was never there.
+// A load leaves out only what lies before the cutoff that it tells, also if rows expire
+// while it runs.
 func TestSlowLoadLeavesOutOnlyWhatItSays(t *testing.T) {
 	t.Parallel()
 	m, _ := newMirror(t)
-	must(t, m.store.RevokeToken(t.Context(), tokenOf("a")))
 	for _, sql := range []string{
-		"ALTER TABLE revoke.revoked_tokens RENAME TO kept",
-		"CREATE VIEW revoke.revoked_tokens AS SELECT kept.* FROM (SELECT pg_sleep(0.5) OFFSET 0) AS slow, revoke.kept",
-		`INSERT INTO revoke.sessions (key, issuer, sid, revoked_at, expires_at)
-			VALUES (gen_random_uuid(), 'i', 'b', now(), clock_timestamp() - interval '1 hour' + interval '300 ms')`,
+		"ALTER TABLE revoke.revocations RENAME TO kept",
+		`CREATE FUNCTION revoke.late() RETURNS SETOF timestamptz LANGUAGE plpgsql AS $$ BEGIN
+			PERFORM pg_sleep(0.02);
+			RETURN NEXT statement_timestamp() - interval '1 hour' + interval '10 milliseconds';
+		END $$`,
+		`CREATE VIEW revoke.revocations AS SELECT revoke.row_key('token', 'i', 'a') AS key, 'token' AS scope, now() AS since,
+			late AS expires_at FROM revoke.late() AS late`,
 	} {
-		_, err := m.store.Pool().Exec(t.Context(), sql)
-		must(t, err)
+		testkit.Exec(t, m.store.Pool(), sql)
 	}
-	var expires time.Time
-	must(t, m.store.Pool().QueryRow(t.Context(), "SELECT expires_at FROM revoke.sessions").Scan(&expires))
-	readAll(t, m)
-	if _, found := m.table.Load().get(m.hash.session(m.hash.issuer("i"), "b")); !found && m.cutoff.Load() <= expires.UnixMicro() {
-		t.Errorf("a row is left out that expired %v after the cutoff", time.Duration(expires.UnixMicro()-m.cutoff.Load())*time.Microsecond)
+	update(t, m, wholeFeed{openSession(t, m)}.next())
+	expires := m.clockRead.Add(-time.Hour + 10*time.Millisecond).UnixMicro()
+	if !m.holds("a") && m.cutoff.Load() < expires {
+		t.Errorf("a row is left out that expired %d µs after the cutoff", expires-m.cutoff.Load())
 	}
 }
 
-// TestLoadByAClockThatRanAhead leaves rows out of a load by a clock of the database's that ran two days ahead, and sets it
-// back.
-func TestLoadByAClockThatRanAhead(t *testing.T) {
+// If a load told another time than the one by which it leaves rows out, it would leave
+// out more than it says.
+func TestLoadTellsTheTimeThatItUsed(t *testing.T) {
 	t.Parallel()
 	m, _ := newMirror(t)
-	must(t, m.store.RevokeToken(t.Context(), tokenOf("a")))
-	must(t, m.load(t.Context(), func(context.Context, func(row)) (time.Time, error) {
-		return time.Now().Add(48 * time.Hour), nil // by which the token has long expired
-	}))
-	must(t, m.poll(t.Context(), nothing))
-	if err := m.Check(t.Context(), tokenOf("a")); !errors.Is(err, revoke.ErrRevoked) || m.fallbacks.Load() != 1 {
-		t.Errorf("Check = %v, and %d checks asked Postgres", err, m.fallbacks.Load())
+	for _, sql := range []string{
+		"ALTER TABLE revoke.revocations RENAME TO kept",
+		`CREATE VIEW revoke.revocations AS SELECT revoke.row_key('token', 'i', 'a') AS key, 'token' AS scope, now() AS since,
+			statement_timestamp() AS expires_at`,
+	} {
+		testkit.Exec(t, m.store.Pool(), sql)
+	}
+	s := openSession(t, m)
+	for _, statement := range []struct{ name, sql string }{{"exact", s.sql.loadExact}, {"whole", s.sql.loadWhole}} {
+		t.Run(statement.name, func(t *testing.T) { //nolint:paralleltest // one session
+			var used int64
+			head, err := s.read(t.Context(), time.Minute, anySession, func(part []row) error { used = part[0].at; return nil }, statement.sql)
+			testkit.Must(t, err)
+			if used != head.clock.UnixMicro() {
+				t.Errorf("the time that is told is %d µs later", head.clock.UnixMicro()-used)
+			}
+		})
 	}
 }
 
-// TestLookupAfterTheMark has a load end in the middle of a check. The check began with an old mark, so what was in memory
-// then does not count, and the new mark says nothing about it.
+// A load ends in the middle of a check, which began with an old mark. What was in
+// memory then does not count, and the new mark says nothing about it.
 func TestLookupAfterTheMark(t *testing.T) {
 	t.Parallel()
 	m, clock := newMirror(t)
-	must(t, m.load(t.Context(), nothing.load))
-	must(t, m.store.RevokeToken(t.Context(), tokenOf("a")))
+	update(t, m, complete())
+	testkit.Must(t, m.store.RevokeToken(t.Context(), tokenOf("a")))
 	clock.advance(m.bound + 1)
 	m.clock = func() instant { // between what a check reads first and what it reads last
 		m.clock = clock.now
-		must(t, m.load(t.Context(), fakeFeed(func(apply func(row)) error { apply(tokenRow("a")); return nil }).load))
+		update(t, m, complete(tokenRow("a")))
 		return clock.now()
 	}
-	if err := m.Check(t.Context(), tokenOf("a")); !errors.Is(err, revoke.ErrRevoked) {
-		t.Errorf("Check = %v", err)
-	}
+	testkit.WantError(t, m.Check(t.Context(), tokenOf("a")), revoke.ErrRevoked)
 }
 
-// TestTableInTheMiddleOfACheck drops entries in the middle of a check that has its mark already: it finds the entry in the
-// table that it looks into, or sees that this table leaves such entries out.
+// Entries are dropped in the middle of a check that has its mark already. The check
+// finds the entry in the table that it reads, or sees that this table leaves such
+// entries out.
 func TestTableInTheMiddleOfACheck(t *testing.T) {
 	t.Parallel()
 	m, clock := newMirror(t)
-	must(t, m.store.RevokeToken(t.Context(), tokenOf("b")))
-	must(t, m.load(t.Context(), fakeFeed(func(apply func(row)) error { apply(tokenRow("b")); return nil }).load))
+	testkit.Must(t, m.store.RevokeToken(t.Context(), tokenOf("b")))
+	update(t, m, complete(tokenRow("b")))
 	m.clock = func() instant {
 		m.clock = clock.now
 		m.mu.Lock()
@@ -119,74 +323,86 @@ func TestTableInTheMiddleOfACheck(t *testing.T) {
 		m.mu.Unlock()
 		return clock.now()
 	}
-	if err := m.Check(t.Context(), tokenOf("b")); !errors.Is(err, revoke.ErrRevoked) {
-		t.Errorf("Check = %v", err)
-	}
+	testkit.WantError(t, m.Check(t.Context(), tokenOf("b")), revoke.ErrRevoked)
 }
 
-// TestOwnRevocationsAreNotHoarded revokes while no read is under way, and where nothing has been loaded: then nothing is
-// kept beside the table, for however long there is no database.
-func TestOwnRevocationsAreNotHoarded(t *testing.T) {
+// The table agrees with a map, while another goroutine reads it.
+func TestTable(t *testing.T) {
 	t.Parallel()
 	m, _ := newMirror(t)
-	own := func(id string) { m.enforce(writer{hash: m.hash}.tokenEntry(tokenOf(id))) }
-	own("a")
-	if n := m.Stats().Entries; n != 0 || len(m.recent) != 0 {
-		t.Errorf("before the first load %d entries and %d beside them are kept", n, len(m.recent))
+	m.clockRead = time.Now()
+	const forever = 253402300799 * 1_000_000 // the end of the year 9999
+	random := rand.New(rand.NewPCG(1, 2))
+	want := map[uint64]int64{}
+	put := func(e entry) {
+		m.mu.Lock()
+		m.writable().put(e)
+		m.mu.Unlock()
+		want[e.fingerprint] = max(want[e.fingerprint], e.value)
 	}
-	broken := errors.New("the connection is gone")
-	for _, read := range []fakeFeed{nothing, func(func(row)) error { own("b"); return broken }} {
-		if err := m.load(t.Context(), read.load); err != nil && !errors.Is(err, broken) {
-			t.Fatal(err)
+	put(entry{fingerprint: 1, value: forever})
+	var stop atomic.Bool
+	var known atomic.Uint64
+	known.Store(1)
+	var group sync.WaitGroup
+	group.Go(func() {
+		for !stop.Load() {
+			fingerprint := known.Load() // before the table, as a check reads the mark
+			if _, found := m.table.Load().get(fingerprint); !found {
+				t.Error("an entry is lost while the table grows")
+				return
+			}
 		}
-		own("c")
-		if len(m.recent) != 0 {
-			t.Errorf("%d revocations are kept beside the table", len(m.recent))
-		}
-		refusesFromMemory(t, m, tokenOf("c"))
+	})
+	for range 50_000 {
+		e := entry{fingerprint: random.Uint64N(40_000) + 1, value: forever - random.Int64N(1000), epoch: random.IntN(2) == 0}
+		e.epoch = e.fingerprint%2 == 0
+		put(e)
+		known.Store(e.fingerprint)
 	}
-	refusesFromMemory(t, m, tokenOf("b"))
+	stop.Store(true)
+	group.Wait()
+	for fingerprint, value := range want {
+		wanted := entry{fingerprint, value, fingerprint%2 == 0}
+		if e, found := m.table.Load().get(fingerprint); !found || e != wanted {
+			t.Fatalf("entry %+v, %v, want %+v", e, found, wanted)
+		}
+	}
+	for range 10_000 {
+		if e, found := m.table.Load().get(random.Uint64() | 1<<40); found {
+			t.Fatalf("the table has %+v, which was never put there", e)
+		}
+	}
+	m.table.Load().replace(entry{fingerprint: 1, value: 7})
+	if e, _ := m.table.Load().get(1); e.value != 7 {
+		t.Errorf("replaced by 7 it is %+v", e)
+	}
 }
 
-// TestOwnRevocationsWithoutPolls revokes while polls fail, for longer than the bound: nobody looks into the memory then, and
-// it does not grow. What was revoked in the middle of the next poll is in it all the same.
-func TestOwnRevocationsWithoutPolls(t *testing.T) {
+// Fingerprints are seeded, so no choice of identifiers makes them collide.
+func TestFingerprints(t *testing.T) {
 	t.Parallel()
-	m, clock := newMirror(t)
-	must(t, m.load(t.Context(), nothing.load))
-	own := func(id string) { m.enforce(writer{hash: m.hash}.tokenEntry(tokenOf(id))) }
-	own("a")
-	clock.advance(m.bound + 1)
-	own("b")
-	if n := m.Stats().Entries; n != 1 {
-		t.Errorf("%d entries are kept, want 1", n)
+	a, _ := newMirror(t)
+	b, _ := newMirror(t)
+	seen := map[uint64]bool{}
+	for i := range 40_000 {
+		key := rowKey{0: byte(i), 1: byte(i >> 8), 15: 1}
+		f := a.hash.fingerprint(&key)
+		if f == 0 || seen[f] || f == b.hash.fingerprint(&key) {
+			t.Fatalf("key %x: fingerprint %x, seen before: %v", key, f, seen[f])
+		}
+		seen[f] = true
 	}
-	must(t, m.poll(t.Context(), fakeFeed(func(func(row)) error { own("c"); return nil })))
-	refusesFromMemory(t, m, tokenOf("a"))
-	refusesFromMemory(t, m, tokenOf("c"))
 }
 
-// TestLoadTellsTheTimeItUsed has a row tell by which time a load leaves rows out. If the load told a time of its own, a clock
-// that is set back in between would leave out more than it says.
-func TestLoadTellsTheTimeItUsed(t *testing.T) {
+// A table that was filled one by one is not too large at any size that it has.
+func TestGrowth(t *testing.T) {
 	t.Parallel()
-	m, _ := newMirror(t)
-	for _, sql := range []string{
-		"ALTER TABLE revoke.revoked_tokens RENAME TO kept",
-		"CREATE VIEW revoke.revoked_tokens AS SELECT '7'::xid8 AS xid, 'i' AS issuer, 'a' AS jti, statement_timestamp() AS expires_at",
-	} {
-		_, err := m.store.Pool().Exec(t.Context(), sql)
-		must(t, err)
-	}
-	s, err := m.connect(t.Context())
-	must(t, err)
-	defer s.close()
-	for name, sql := range map[string]string{"exact": s.sql.loadExact, "whole": s.sql.loadWhole} {
-		var used int64
-		_, told, err := s.read(t.Context(), func(r row) { used = r.at }, sql)
-		must(t, err)
-		if used != told.UnixMicro() {
-			t.Errorf("%s: the time that is told is %d µs later", name, told.UnixMicro()-used)
+	grown := newTable(0)
+	for n := range uint64(300_000) {
+		grown = add(grown, entry{fingerprint: (n + 1) * 0x9e3779b97f4a7c15, value: 1})
+		if each := float64(grown.bytes()) / float64(grown.used); grown.used > 1000 && each > 43 {
+			t.Fatalf("%d entries take %.1f bytes each", grown.used, each)
 		}
 	}
 }

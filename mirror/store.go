@@ -2,17 +2,20 @@ package mirror
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/pgrevoke/revoke"
 )
 
-// Store returns a store that writes to Postgres and checks by the mirror. What is revoked through it is refused by this
-// process as soon as the call has returned nil, and other mirrors are told. It may be used from several goroutines.
+// Store returns a store that writes to Postgres and checks by the mirror. This process
+// refuses what was revoked through it as soon as the call has returned nil, and other
+// mirrors are notified. It may be used from several goroutines.
 //
-// A transaction of the caller's is not seen by it: after the commit call [Mirror.Sync] or [Mirror.Wake], or leave it to the
-// next poll. Where a call fails, whether it took effect is for the next poll to find.
-func (m *Mirror) Store() revoke.Store { return store{m, writer{m.store, m.hash, m.enforce}} }
+// It does not see a transaction of the caller's: after the commit call [Mirror.Sync] or
+// [Mirror.Wake], or leave the revocation to the next poll. After an error of a call,
+// the next poll finds out whether it took effect.
+func (m *Mirror) Store() revoke.Store { return store{m, writer{m.store, m.enforce}} }
 
 type store struct {
 	mirror *Mirror
@@ -38,100 +41,109 @@ func (s store) Lookup(ctx context.Context, token revoke.Token) ([]revoke.Revocat
 
 // InTx implements [revoke.Store].
 func (s store) InTx(ctx context.Context, fn func(revoke.Revoker) error) error {
-	var done []entry
+	var made []own
 	err := s.mirror.store.InTx(ctx, func(r revoke.Revoker) error {
-		done = nil // of an attempt that was rolled back
-		return fn(writer{r, s.hash, func(entries ...entry) { done = append(done, entries...) }})
+		made = nil // of an attempt that was rolled back
+		return fn(writer{r, func(revocations ...own) { made = append(made, revocations...) }})
 	})
-	if err == nil && len(done) > 0 {
-		s.mirror.enforce(done...)
+	if err == nil && len(made) > 0 {
+		s.mirror.enforce(made...)
 	}
 	return err
 }
 
-// writer passes writes on, and tells what they did.
+// writer passes writes on and tells made what they revoked. It does not embed the
+// Revoker: a method that is added to the interface must not pass by the mirror.
 type writer struct {
-	revoke.Revoker
-	hash hasher
-	done func(...entry)
+	revoker revoke.Revoker
+	made    func(...own)
 }
 
-func (w writer) tokenEntry(token revoke.Token) entry {
-	expiresAt := token.ExpiresAt
-	if expiresAt.IsZero() {
-		expiresAt = time.UnixMicro(maxMicros) // later than any that Postgres chooses
+// revoked makes a revocation that was written.
+func revoked(scope revoke.Scope, issuer, id string, at int64) own {
+	return own{row: row{key: scope.Key(issuer, id), at: at, epoch: scope.IsEpoch()}, written: true}
+}
+
+func revokedToken(token revoke.Token) own {
+	at := int64(unknownExpiry)
+	if !token.ExpiresAt.IsZero() {
+		at = token.ExpiresAt.UnixMicro()
 	}
-	return entry{fingerprint: w.hash.token(w.hash.issuer(token.Issuer), token.ID), value: expiresAt.UnixMicro()}
-}
-
-func (w writer) userEntry(user revoke.User, epoch int64) entry {
-	return entry{fingerprint: w.hash.user(w.hash.issuer(user.Issuer), user.Subject), value: epoch, epoch: true}
+	return revoked(revoke.ScopeToken, token.Issuer, token.ID, at)
 }
 
 // RevokeToken implements [revoke.Revoker].
 func (w writer) RevokeToken(ctx context.Context, token revoke.Token, opts ...revoke.RevokeOption) error {
-	err := w.Revoker.RevokeToken(ctx, token, opts...)
+	err := w.revoker.RevokeToken(ctx, token, opts...)
 	if err == nil {
-		w.done(w.tokenEntry(token))
+		w.made(revokedToken(token))
 	}
 	return err
 }
 
 // RevokeTokens implements [revoke.Revoker].
 func (w writer) RevokeTokens(ctx context.Context, tokens []revoke.Token, opts ...revoke.RevokeOption) error {
-	err := w.Revoker.RevokeTokens(ctx, tokens, opts...)
+	err := w.revoker.RevokeTokens(ctx, tokens, opts...)
 	if err == nil {
-		entries := make([]entry, len(tokens))
+		made := make([]own, len(tokens))
 		for i, token := range tokens {
-			entries[i] = w.tokenEntry(token)
+			made[i] = revokedToken(token)
 		}
-		w.done(entries...)
+		w.made(made...)
 	}
 	return err
 }
 
 // RevokeSession implements [revoke.Revoker].
 func (w writer) RevokeSession(ctx context.Context, session revoke.Session, opts ...revoke.RevokeOption) error {
-	err := w.Revoker.RevokeSession(ctx, session, opts...)
+	err := w.revoker.RevokeSession(ctx, session, opts...)
 	if err == nil {
-		fingerprint := w.hash.session(w.hash.issuer(session.Issuer), session.ID)
-		w.done(entry{fingerprint: fingerprint, value: maxMicros})
+		w.made(revoked(revoke.ScopeSession, session.Issuer, session.ID, unknownExpiry))
 	}
 	return err
 }
 
 // RevokeUser implements [revoke.Revoker].
 func (w writer) RevokeUser(ctx context.Context, user revoke.User, opts ...revoke.RevokeOption) (revoke.Epochs, error) {
-	epochs, err := w.Revoker.RevokeUser(ctx, user, opts...)
+	epochs, err := w.revoker.RevokeUser(ctx, user, opts...)
 	if err == nil {
-		w.done(w.userEntry(user, epochs.User))
+		w.made(revoked(revoke.ScopeUser, user.Issuer, user.Subject, epochs.User))
 	}
 	return epochs, err
 }
 
 // RevokeUserBefore implements [revoke.Revoker].
 func (w writer) RevokeUserBefore(ctx context.Context, user revoke.User, t time.Time, opts ...revoke.RevokeOption) error {
-	err := w.Revoker.RevokeUserBefore(ctx, user, t, opts...)
+	err := w.revoker.RevokeUserBefore(ctx, user, t, opts...)
 	if err == nil {
-		w.done(w.userEntry(user, t.Add(time.Microsecond-time.Nanosecond).UnixMicro())) // rounded up, as it is stored
+		var v revoke.Verdict
+		w.made(revoked(revoke.ScopeUser, user.Issuer, user.Subject, v.Epoch(t).UnixMicro()))
 	}
 	return err
 }
 
 // RevokeIssuer implements [revoke.Revoker].
 func (w writer) RevokeIssuer(ctx context.Context, issuer string, opts ...revoke.RevokeOption) (time.Time, error) {
-	since, err := w.Revoker.RevokeIssuer(ctx, issuer, opts...)
+	since, err := w.revoker.RevokeIssuer(ctx, issuer, opts...)
 	if err == nil {
-		w.done(entry{fingerprint: issuerEpoch(w.hash.issuer(issuer)), value: since.UnixMicro(), epoch: true})
+		w.made(revoked(revoke.ScopeIssuer, issuer, "", since.UnixMicro()))
 	}
 	return since, err
 }
 
-// Redeem implements [revoke.Revoker].
+// Redeem implements [revoke.Revoker]. A token that it finds spent is refused by this process too.
 func (w writer) Redeem(ctx context.Context, token revoke.Token, opts ...revoke.RevokeOption) error {
-	err := w.Revoker.Redeem(ctx, token, opts...)
-	if err == nil {
-		w.done(w.tokenEntry(token))
+	err := w.revoker.Redeem(ctx, token, opts...)
+	spent := (*revoke.RevokedError)(nil)
+	if err == nil || errors.As(err, &spent) {
+		r := revokedToken(token)
+		r.written = err == nil
+		w.made(r)
 	}
 	return err
+}
+
+// Epochs implements [revoke.Revoker]. It asks Postgres: an epoch from memory may be an old one.
+func (w writer) Epochs(ctx context.Context, user revoke.User) (revoke.Epochs, error) {
+	return w.revoker.Epochs(ctx, user)
 }

@@ -1,9 +1,8 @@
-package mirror_test
+package mirror
 
 import (
 	"context"
 	"errors"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,187 +14,241 @@ import (
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/pgserver"
-	"github.com/pgrevoke/revoke/mirror"
+	"github.com/pgrevoke/revoke/internal/testkit"
 )
 
-// TestStress ends the mirrors' sessions all the time.
+// The mirrors' sessions are ended all the time.
 func TestStress(t *testing.T) {
 	t.Parallel()
-	if unanswered := stress(t, pgserver.Database(t), func(pool *pgxpool.Pool) { backends(t, pool) }); unanswered != 0 {
-		t.Errorf("%d checks were not answered, while the store's own sessions went on", unanswered)
-	}
-}
-
-// TestStressWithStops stops the mirrors' sessions in the server all the time, for longer than the bound: they say nothing, and
-// go on later as if nothing had been.
-func TestStressWithStops(t *testing.T) {
-	t.Parallel()
-	if os.Getenv("REVOKE_DATABASE_URL") != "" {
-		t.Skip("the processes of the server of REVOKE_DATABASE_URL are not ours to stop")
-	}
-	stops := 0
-	unanswered := stress(t, pgserver.Database(t), func(pool *pgxpool.Pool) {
-		ctx := context.WithoutCancel(t.Context())
-		var pids string
-		err := pool.QueryRow(ctx, `SELECT coalesce(string_agg(pid::text, ' '), '') FROM pg_stat_activity
-			WHERE datname = current_database() AND query LIKE '%pg_current_snapshot()%' AND pid <> pg_backend_pid()`).Scan(&pids)
-		if err == nil && pids != "" {
-			_, err = pool.Exec(ctx, "COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; kill -STOP "+pids+"; sleep 0.5; kill -CONT "+pids+" || true'")
-			stops++
-		}
-		if err != nil {
-			t.Error(err)
-		}
-	})
-	if stops < 3 {
-		t.Errorf("%d stops", stops)
-	}
-	t.Logf("%d stops", stops)
+	unanswered := stress(t, pgserver.Database(t), func(pool *pgxpool.Pool) bool { return endSessions(t, pool) > 0 })
 	if unanswered != 0 {
 		t.Errorf("%d checks were not answered, while the store's own sessions went on", unanswered)
 	}
 }
 
-// TestStressWithCrashes kills a process of the server's all the time, so that it ends every session and recovers from its
-// log, by which numbers of transactions that had written nothing to it are given out again.
-func TestStressWithCrashes(t *testing.T) {
+// The mirrors' sessions are stopped in the server all the time, for longer than the
+// bound. They send nothing, and go on later as if nothing had been.
+func TestStressWithStops(t *testing.T) {
 	t.Parallel()
-	if os.Getenv("REVOKE_DATABASE_URL") != "" {
-		t.Skip("the server of REVOKE_DATABASE_URL is not ours to crash")
-	}
-	server, err := pgserver.Open(t.Context())
-	must(t, err)
-	t.Cleanup(func() { must(t, server.Close()) })
-	address, err := server.CreateDatabase(t.Context())
-	must(t, err)
-	crashes := 0
-	stress(t, address, func(pool *pgxpool.Pool) {
-		_, err := pool.Exec(context.WithoutCancel(t.Context()), "COPY (SELECT 1) TO PROGRAM 'kill -KILL $PPID'")
-		if err == nil {
-			t.Error("the server outlived its death")
+	server, _ := openServer(t)
+	address := testkit.Value(server.CreateDatabase(t.Context()))(t)
+	unanswered := stress(t, address, func(pool *pgxpool.Pool) bool {
+		pids := testkit.QueryOne[string](t, pool, "SELECT coalesce(string_agg(pid::text, ' '), '') "+mirrorSessions)
+		if pids == "" {
+			return false
 		}
-		if pgErr := (*pgconn.PgError)(nil); !errors.As(err, &pgErr) { // the connection was cut in the middle of the statement
-			crashes++
-		}
+		testkit.Exec(t, pool, "COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; kill -STOP "+pids+"; sleep 0.5; kill -CONT "+pids+" || true'")
+		return true
 	})
-	if crashes < 2 {
-		t.Errorf("%d crashes", crashes)
+	if unanswered != 0 {
+		t.Errorf("%d checks were not answered, while the store's own sessions went on", unanswered)
 	}
-	t.Logf("%d crashes", crashes)
 }
 
-// stress has writers of every kind work against several mirrors while something is broken every 700 ms. No check that
-// begins later than the bound after a commit accepts, and none after a write through the same process. While nobody can
-// answer, a check of a good token may say so, and nothing else.
-func stress(t *testing.T, address string, disturb func(*pgxpool.Pool)) (unanswered int64) {
+// A process of the server is killed all the time, so that the server ends every session
+// and recovers from its log. Then it gives numbers of transactions that had written
+// nothing to the log out again.
+func TestStressWithCrashes(t *testing.T) {
+	t.Parallel()
+	server, _ := openServer(t)
+	address := testkit.Value(server.CreateDatabase(t.Context()))(t)
+	stress(t, address, func(pool *pgxpool.Pool) bool {
+		_, err := pool.Exec(t.Context(), "COPY (SELECT 1) TO PROGRAM 'kill -KILL $PPID'")
+		if err == nil {
+			t.Error("the process outlived its death")
+		}
+		// Otherwise the server answered, that it is still recovering.
+		return !errors.As(err, new(*pgconn.PgError)) && !errors.As(err, new(*pgconn.ConnectError))
+	})
+}
+
+// The table is rewritten, or emptied and filled again, all the time, while every transaction of the
+// processes is REPEATABLE READ by default. The mirrors' reads wait for the lock.
+func TestStressWithRewrites(t *testing.T) {
+	t.Parallel()
+	address := pgserver.Database(t)
+	admin := pgserver.Pool(t, address)
+	isolated := newRole(t, admin, "SET default_transaction_isolation = 'repeatable read'")
+	n := 0
+	unanswered := stress(t, testkit.WithUser(t, address, isolated), func(*pgxpool.Pool) bool {
+		n++
+		err := pgx.BeginFunc(t.Context(), admin, func(tx pgx.Tx) error {
+			_, err := tx.Exec(t.Context(), []string{
+				"ALTER TABLE revoke.revocations ALTER COLUMN reason TYPE text USING reason || ''",
+				`LOCK TABLE revoke.revocations; CREATE TEMPORARY TABLE kept ON COMMIT DROP AS SELECT * FROM revoke.revocations;
+					TRUNCATE revoke.revocations; INSERT INTO revoke.revocations SELECT * FROM kept`,
+			}[n%2], pgx.QueryExecModeSimpleProtocol)
+			return err
+		})
+		if err != nil && t.Context().Err() == nil {
+			t.Error(err)
+		}
+		endSessions(t, admin) // loads wait too
+		return err == nil
+	})
+	if unanswered != 0 {
+		t.Errorf("%d checks were not answered, while the store's own sessions went on", unanswered)
+	}
+}
+
+// The server is fenced and unfenced all the time, and its sessions are ended then, as in a
+// switchover.
+func TestStressWithFences(t *testing.T) {
+	t.Parallel()
+	address := pgserver.Database(t)
+	admin := pgserver.Pool(t, address)
+	role := newRole(t, admin)
+	fenced := false
+	stress(t, testkit.WithUser(t, address, role), func(*pgxpool.Pool) bool {
+		fenced = !fenced
+		testkit.Exec(t, admin, "ALTER ROLE "+role+" SET default_transaction_read_only = "+map[bool]string{true: "on", false: "off"}[fenced])
+		testkit.Exec(t, admin, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '"+role+"'")
+		return true
+	})
+}
+
+// The processes' endpoint leads to a standby, to which replication has stopped, and back, all the
+// time.
+func TestStressWithStandby(t *testing.T) {
+	t.Parallel()
+	f := newFailover(t)
+	f.cutOff()
+	primary, standby := f.leadsTo.Load(), f.standby.URL()
+	admin := pgserver.Pool(t, f.address)
+	onStandby := false
+	stress(t, f.address, func(*pgxpool.Pool) bool {
+		onStandby = !onStandby
+		f.leadsTo.Store(map[bool]*string{true: &standby, false: primary}[onStandby])
+		testkit.Exec(t, admin, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+		return true
+	}, func(c *pgxpool.Config) { c.ConnConfig.DialFunc = f.dial })
+}
+
+// stress takes place until so much has happened, however long that takes on this machine.
+const (
+	stressChecks       = 2000 // three mirrors are asked about each revocation
+	stressDisturbances = 4
+)
+
+// unshown counts how often a mirror took a lost session for the wrong server.
+type unshown struct{ atomic.Int64 }
+
+func (u *unshown) OnMirror(_ context.Context, event revoke.MirrorEvent) {
+	if errors.Is(event.Err, errUnshown) {
+		u.Add(1)
+	}
+}
+
+// stress lets writers of every kind work against several mirrors while disturb breaks
+// something every 500 ms, and reports whether it did. No check that begins later than
+// the bound after a commit accepts, and none after a write through the same process. If
+// neither memory nor Postgres can answer, a check of a good token may say so, and
+// stress counts it.
+func stress(t *testing.T, address string, disturb func(*pgxpool.Pool) bool, configure ...func(*pgxpool.Config)) (unanswered int) {
 	t.Helper()
 	const bound = 300 * time.Millisecond
-	outside := newStore(t, address)
-	mirrors := make([]*mirror.Mirror, 3)
-	for i := range mirrors {
-		mirrors[i] = run(t, newStore(t, address), mirror.WithBound(bound))
+	// On a loaded machine a check by Postgres may take longer than the default.
+	patient := revoke.WithCheckTimeout(time.Minute)
+	open := func(opts ...revoke.PostgresOption) *revoke.Postgres {
+		return testkit.OpenStore(t, pgserver.Pool(t, address, configure...), append(opts, patient)...)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	outside := open()
+	var wrong unshown
+	mirrors := make([]*Mirror, 3)
+	for i := range mirrors {
+		mirrors[i] = run(t, open(revoke.WithHook(&wrong)), WithBound(bound))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	type event struct {
 		token revoke.Token
 		at    time.Time
 	}
-	events := make(chan event, 100_000)
-	var checks, own atomic.Int64
+	events := make(chan event, 1000)
+	var own, disturbances atomic.Int64
 	var group sync.WaitGroup
-	write := func(r revoke.Revoker, kind int, token revoke.Token) error {
-		switch kind % 4 {
-		case 0:
-			return r.RevokeToken(ctx, token)
-		case 1:
-			return r.RevokeSession(ctx, sessionOf(token))
-		case 2:
-			_, err := r.RevokeUser(ctx, userOf(token))
-			return err
-		default:
-			return r.Redeem(ctx, token)
-		}
-	}
 	for i := range 4 {
 		group.Go(func() {
-			for kind := 0; ctx.Err() == nil; kind++ {
-				token := newToken()
+			for n := 0; ctx.Err() == nil; n++ {
+				token, way := aloneToken(), ways[n%len(ways)]
 				var err error
 				switch {
-				case i < 3: // through a mirror
-					if err = write(mirrors[i].Store(), kind, token); err != nil {
+				case i < len(mirrors):
+					if err = way.revoke(ctx, mirrors[i].Store(), token); err != nil {
 						break
 					}
 					own.Add(1)
 					if err := mirrors[i].Check(t.Context(), token); err == nil {
-						t.Error("a revocation of the same process is not enforced")
+						t.Errorf("a revocation of the same process by %s is not enforced", way.method)
 					}
-				case kind%2 == 0:
-					err = write(outside, kind/2, token)
+				case n%2 == 0:
+					err = way.revoke(ctx, outside, token)
 				default: // in a transaction that stays open for a while
 					err = pgx.BeginFunc(ctx, outside.Pool(), func(tx pgx.Tx) error {
-						if err := write(outside.WithTx(tx), kind/2, token); err != nil {
+						if err := way.revoke(ctx, outside.WithTx(tx), token); err != nil {
 							return err
 						}
-						select {
-						case <-time.After(time.Duration(kind%40) * time.Millisecond):
-						case <-ctx.Done():
-						}
+						pause(ctx, time.Duration(n%40)*time.Millisecond)
 						return nil
 					})
 				}
 				if err != nil { // it may have happened, or not
-					pause()
+					pause(ctx, time.Millisecond)
 					continue
 				}
-				events <- event{token, time.Now()}
+				select {
+				case events <- event{token, time.Now()}:
+				case <-ctx.Done():
+				}
 			}
 		})
 	}
 	group.Go(func() {
-		tick := time.NewTicker(700 * time.Millisecond)
+		tick := time.NewTicker(500 * time.Millisecond)
 		defer tick.Stop()
 		for {
 			select {
 			case <-tick.C:
-				if ctx.Err() == nil {
-					disturb(outside.Pool())
+				if disturb(outside.Pool()) {
+					disturbances.Add(1)
 				}
 			case <-ctx.Done():
 				return
 			}
 		}
 	})
-	done := make(chan struct{})
-	go func() { group.Wait(); close(events); close(done) }()
+	go func() { group.Wait(); close(events) }()
+	checks := 0
 	for e := range events {
-		timer := time.NewTimer(time.Until(e.at.Add(bound + time.Millisecond)))
-		<-timer.C
+		<-time.After(time.Until(e.at.Add(bound + time.Millisecond)))
 		for i, m := range mirrors {
-			checks.Add(1)
 			if err := m.Check(t.Context(), e.token); err == nil {
 				t.Errorf("mirror %d accepts %v after the commit", i, time.Since(e.at))
 			}
-			switch err := m.Check(t.Context(), newToken()); {
+			switch err := m.Check(t.Context(), testkit.Token()); {
 			case errors.Is(err, revoke.ErrUnavailable):
 				unanswered++
 			case err != nil:
 				t.Errorf("mirror %d refuses a good token: %v", i, err)
 			}
+			checks += 2
+		}
+		if checks >= stressChecks && disturbances.Load() >= stressDisturbances {
+			cancel()
 		}
 	}
-	<-done
 	var fallbacks, loads uint64
 	for _, m := range mirrors {
 		fallbacks += m.Stats().Fallbacks
 		loads += m.Stats().Loads
 	}
-	total := 2*checks.Load() + own.Load()
-	t.Logf("%d revocations, %d checks, %.2f %% of them by Postgres, %d unanswered, %d loads", checks.Load()/3, total,
-		100*float64(fallbacks)/float64(total), unanswered, loads)
-	if checks.Load() < 1000 || (loads < 6 && fallbacks < 100) {
-		t.Errorf("%d checks, %d by Postgres, and %d loads prove little", checks.Load(), fallbacks, loads)
+	t.Logf("%d disturbances, %d own revocations, %d checks, %d answered by Postgres, %d unanswered, %d loads",
+		disturbances.Load(), own.Load(), checks, fallbacks, unanswered, loads)
+	if checks < stressChecks || disturbances.Load() < stressDisturbances || loads < 6 && fallbacks < 100 {
+		t.Error("that proves little")
+	}
+	if n := wrong.Load(); n != 0 {
+		t.Errorf("%d times a mirror took its server for the wrong one", n)
 	}
 	return unanswered
 }

@@ -8,25 +8,35 @@ import (
 	"time"
 )
 
-// cookie is where a browser keeps its token.
+// cookie is the cookie in which a browser keeps its token.
 type cookie struct {
 	name, path string
 	sameSite   http.SameSite
 }
 
-func (c *cookie) holding(value string) *http.Cookie {
+func (c *cookie) with(value string) *http.Cookie {
 	return &http.Cookie{Name: c.name, Value: value, Path: c.path, HttpOnly: true, Secure: true, SameSite: c.sameSite}
 }
 
-// WithCookie takes the token also from a cookie, for browsers. Its name gets the prefix __Host-, which ties it to this host and
-// to TLS; where path is another than "/" it is __Secure-, which allows one, and with it a cookie that a subdomain has set for its
-// parent. Two cookies of the name are answered with 400, whoever set them. [Guard.SetCookie] makes it.
+// expired returns the cookie that makes a browser delete its own.
+func (c *cookie) expired() *http.Cookie {
+	deleted := c.with("")
+	deleted.MaxAge = -1
+	return deleted
+}
+
+// WithCookie accepts the token from a cookie too, for browsers. [Guard.SetCookie] sets the cookie.
 //
-// A request with a method that changes something must come from the same origin, or from one of [WithTrustedOrigin]: see
-// http.CrossOriginProtection. GET, HEAD and OPTIONS are let in from anywhere, so a handler of them changes nothing, and one
-// that upgrades to a WebSocket looks at Origin itself. Default: no cookie.
+// If path is "/", the name gets the prefix __Host-, which binds the cookie to this host and to
+// TLS. For another path it is __Secure-, and then a subdomain can set a cookie of this name for
+// the whole domain. Two cookies of the name are answered with 400.
+//
+// A request with the cookie and an unsafe method must come from the same origin, or from one of
+// [WithTrustedOrigin]: see http.CrossOriginProtection. GET, HEAD and OPTIONS are accepted from any
+// site, so a handler of these must change nothing, and a handler that upgrades to a WebSocket must
+// check Origin itself. Default: no cookie.
 func WithCookie(name, path string) Option {
-	return guardOption(func(c *config) error {
+	return func(o *options) error {
 		prefix := "__Host-"
 		if path != "/" {
 			prefix = "__Secure-"
@@ -35,47 +45,50 @@ func WithCookie(name, path string) Option {
 		if name == "" || !strings.HasPrefix(path, "/") {
 			return fmt.Errorf("cookie name %q is empty, or its path %q does not begin with /", name, path)
 		}
-		if err := cookie.holding("").Valid(); err != nil {
+		if err := cookie.with("").Valid(); err != nil {
 			return fmt.Errorf("cookie: %w", err)
 		}
-		c.cookie = cookie
+		o.cookie = cookie
 		return nil
-	})
+	}
 }
 
-// WithSameSite sets when browsers send the cookie of [WithCookie], which must come before it. Default:
+// WithSameSite sets the SameSite attribute of the cookie. It must follow [WithCookie]. Default:
 // http.SameSiteLaxMode.
 func WithSameSite(mode http.SameSite) Option {
-	return guardOption(func(c *config) error {
-		if c.cookie == nil {
+	return func(o *options) error {
+		if o.cookie == nil {
 			return errors.New("WithSameSite needs WithCookie before it")
 		}
 		if mode != http.SameSiteLaxMode && mode != http.SameSiteStrictMode && mode != http.SameSiteNoneMode {
 			return errors.New("SameSite is neither Lax nor Strict nor None")
 		}
-		c.cookie.sameSite = mode
+		o.cookie.sameSite = mode
 		return nil
-	})
+	}
 }
 
-// WithTrustedOrigin allows requests with a cookie from pages of another origin, of the form "https://app.example", and lets them
-// through [Guard.SameOrigin]. Where that is of another site, browsers send the cookie only with http.SameSiteNoneMode.
+// WithTrustedOrigin accepts requests with the cookie from pages of another origin, such as
+// "https://app.example", and lets such requests pass [Guard.RequireSameOrigin]. If the origin is of
+// another site, browsers send the cookie only with http.SameSiteNoneMode.
 func WithTrustedOrigin(origin string) Option {
-	return guardOption(func(c *config) error { return c.crossOrigin.AddTrustedOrigin(origin) })
+	return func(o *options) error { return o.crossOrigin.AddTrustedOrigin(origin) }
 }
 
-// errNoCookie says that a guard without [WithCookie] was asked for one.
+// errNoCookie refuses to set the cookie of a guard without [WithCookie].
 var errNoCookie = errors.New("revokehttp: the guard has no cookie: see WithCookie")
 
-// maxCookie is how long name and value of a cookie may be together, in bytes. Browsers ignore a longer one, without a word.
+// maxCookie is the maximum length of a cookie's name and value together, in bytes. Browsers
+// ignore a longer cookie without an error.
 const maxCookie = 4096
 
-// SetCookie puts a token into the guard's cookie: HttpOnly, Secure, SameSite, in an answer that no cache may keep. The browser drops
-// it at expiresAt, which is the token's, or when it is closed where that is zero. Call it before the body is written.
+// SetCookie puts a token into the guard's cookie: HttpOnly, Secure, SameSite, in an answer that no
+// cache may store. The browser deletes the cookie at expiresAt, the token's expiry; if expiresAt is
+// zero, when the browser is closed. Call SetCookie before the body is written.
 //
-// An error says that the guard has no cookie, that this is no token, or that it is too long for a cookie, which browsers drop
-// above 4096 bytes with the name: then nothing is set.
-func (g *Guard[C]) SetCookie(w http.ResponseWriter, token string, expiresAt time.Time) error {
+// If the guard has no cookie, if token is no token, or if name and token are longer than
+// 4096 bytes, which browsers ignore, SetCookie sets nothing and returns an error.
+func (g *Guard) SetCookie(w http.ResponseWriter, token string, expiresAt time.Time) error {
 	if g.cookie == nil {
 		return errNoCookie
 	}
@@ -85,25 +98,19 @@ func (g *Guard[C]) SetCookie(w http.ResponseWriter, token string, expiresAt time
 	if size := len(g.cookie.name) + len(token); size > maxCookie {
 		return fmt.Errorf("revokehttp: SetCookie: name and token are %d bytes long, and browsers keep %d", size, maxCookie)
 	}
-	cookie := g.cookie.holding(token)
+	cookie := g.cookie.with(token)
 	cookie.Expires = expiresAt.UTC()
 	w.Header().Set("Cache-Control", "no-store") // RFC 6749 §5.1
 	http.SetCookie(w, cookie)
 	return nil
 }
 
-// ClearCookie makes the browser drop the guard's cookie. Call it only after the token has been revoked.
-func (g *Guard[C]) ClearCookie(w http.ResponseWriter) error {
+// ClearCookie makes the browser delete the guard's cookie. Call it only after the token was
+// revoked.
+func (g *Guard) ClearCookie(w http.ResponseWriter) error {
 	if g.cookie == nil {
 		return errNoCookie
 	}
 	http.SetCookie(w, g.cookie.expired())
 	return nil
-}
-
-// expired is the cookie as browsers are told to drop it.
-func (c *cookie) expired() *http.Cookie {
-	dropped := c.holding("")
-	dropped.MaxAge = -1
-	return dropped
 }

@@ -8,148 +8,205 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgrevoke/revoke/internal/testkit"
 	"github.com/pgrevoke/revoke/revokehttp"
 )
 
-// TestCookie takes a token from a cookie of our making only, and from pages of ours.
+// TestCookie accepts a token from the guard's cookie only, and unsafe requests with it only
+// from allowed origins.
 func TestCookie(t *testing.T) {
 	t.Parallel()
-	s := newService(t, revokehttp.WithCookie("session", "/"), revokehttp.WithTrustedOrigin("https://app.example"))
 	good := mint(t, "1", "s", time.Hour)
-	cookie := "__Host-session=" + good
-	for what, want := range map[string]struct {
-		request *http.Request
-		status  int
+	cookie, bearer := "__Host-session="+good, "Bearer "+good
+	for _, c := range []struct {
+		name       string
+		request    *http.Request
+		status     int
+		fromCookie bool
 	}{
-		"GET":                        {request("GET", "/", "Cookie", cookie), 200},
-		"another name":               {request("GET", "/", "Cookie", "session="+good), 401},
-		"empty":                      {request("GET", "/", "Cookie", "__Host-session="), 401},
-		"with a header":              {request("GET", "/", "Cookie", cookie, "Authorization", "Bearer "+good), 400},
-		"with another scheme":        {request("GET", "/", "Cookie", cookie, "Authorization", "Basic YTpi"), 200},
-		"twice":                      {request("GET", "/", "Cookie", cookie+"; "+cookie), 400},
-		"POST of a client":           {request("POST", "/", "Cookie", cookie), 200},
-		"POST of the same origin":    {request("POST", "/", "Cookie", cookie, "Sec-Fetch-Site", "same-origin"), 200},
-		"POST of another site":       {request("POST", "/", "Cookie", cookie, "Sec-Fetch-Site", "cross-site"), 403},
-		"POST of another origin":     {request("POST", "/", "Cookie", cookie, "Origin", "https://evil.example"), 403},
-		"POST of a trusted origin":   {request("POST", "/", "Cookie", cookie, "Sec-Fetch-Site", "cross-site", "Origin", "https://app.example"), 200},
-		"GET of another site":        {request("GET", "/", "Cookie", cookie, "Sec-Fetch-Site", "cross-site"), 200},
-		"a header from another site": {request("POST", "/", "Authorization", "Bearer "+good, "Sec-Fetch-Site", "cross-site"), 200},
+		{"GET", testkit.Request("GET", "/", "Cookie", cookie), 200, true},
+		{"another name", testkit.Request("GET", "/", "Cookie", "session="+good), 401, false},
+		{"empty", testkit.Request("GET", "/", "Cookie", "__Host-session="), 401, false},
+		{"header instead", testkit.Request("GET", "/", "Authorization", bearer), 200, false},
+		{"with a header", testkit.Request("GET", "/", "Cookie", cookie, "Authorization", bearer), 400, false},
+		{"with another scheme", testkit.Request("GET", "/", "Cookie", cookie, "Authorization", "Basic YTpi"), 200, true},
+		{"twice", testkit.Request("GET", "/", "Cookie", cookie+"; "+cookie), 400, false},
+		{"POST of a client", testkit.Request("POST", "/", "Cookie", cookie), 200, true},
+		{"POST of the same origin", testkit.Request("POST", "/", "Cookie", cookie, "Sec-Fetch-Site", "same-origin"), 200, true},
+		{"POST of another site", testkit.Request("POST", "/", "Cookie", cookie, "Sec-Fetch-Site", "cross-site"), 403, false},
+		{"POST of another origin", testkit.Request("POST", "/", "Cookie", cookie, "Origin", "https://evil.example"), 403, false},
+		{
+			"POST of a trusted origin",
+			testkit.Request("POST", "/", "Cookie", cookie, "Sec-Fetch-Site", "cross-site", "Origin", "https://app.example"), 200, true,
+		},
+		{"GET of another site", testkit.Request("GET", "/", "Cookie", cookie, "Sec-Fetch-Site", "cross-site"), 200, true},
+		{"header of another site", testkit.Request("POST", "/", "Authorization", bearer, "Sec-Fetch-Site", "cross-site"), 200, false},
 	} {
-		if got := answer(s.handler, want.request).Code; got != want.status {
-			t.Errorf("%s: %d, want %d", what, got, want.status)
-		}
-	}
-	answer(s.handler, request("GET", "/", "Authorization", "Bearer "+good))
-	if s.fromCookie {
-		t.Error("a token of the header came from the cookie")
-	}
-	answer(s.handler, request("GET", "/", "Cookie", cookie))
-	if !s.fromCookie {
-		t.Error("a token of the cookie did not come from it")
-	}
-	for path, name := range map[string]string{"/": "__Host-session", "/app": "__Secure-session"} {
-		guard := newService(t, revokehttp.WithCookie("session", path), revokehttp.WithSameSite(http.SameSiteStrictMode)).guard
-		w := httptest.NewRecorder()
-		must(t, guard.SetCookie(w, good, time.Now().Add(time.Hour)))
-		must(t, guard.ClearCookie(w))
-		set := cookies(t, w)
-		for i, c := range set {
-			if c.Name != name || c.Path != path || !c.HttpOnly || !c.Secure || c.SameSite != http.SameSiteStrictMode || c.Domain != "" {
-				t.Errorf("cookie %d is %+v", i, c)
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newService(t, revokehttp.WithCookie("session", "/"), revokehttp.WithTrustedOrigin("https://app.example"))
+			if got := testkit.Serve(s.handler, c.request).Code; got != c.status {
+				t.Errorf("the answer is %d, want %d", got, c.status)
 			}
-		}
-		if len(set) != 2 || set[0].Value != good || set[1].Value != "" || set[1].MaxAge >= 0 {
-			t.Errorf("cookies are %v", set)
-		}
-	}
-	w := httptest.NewRecorder()
-	if s.guard.SetCookie(w, "a b", time.Now()) == nil || len(cookies(t, w)) != 0 {
-		t.Error("what is no token was made a cookie")
+			if s.fromCookie != c.fromCookie {
+				t.Errorf("FromCookie is %v, want %v", s.fromCookie, c.fromCookie)
+			}
+		})
 	}
 }
 
-// TestSameOrigin keeps other sites from a handler that sets a cookie.
-func TestSameOrigin(t *testing.T) {
+// TestRequireSameOrigin protects a handler that sets a cookie from other sites.
+func TestRequireSameOrigin(t *testing.T) {
 	t.Parallel()
-	s := newService(t, revokehttp.WithTrustedOrigin("https://app.example"))
-	called := false
-	signIn := s.guard.SameOrigin(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called = true }))
-	for what, want := range map[string]struct {
+	for _, c := range []struct {
+		name    string
 		request *http.Request
 		status  int
 	}{
-		"a client":         {request("POST", "/"), 200},
-		"the same origin":  {request("POST", "/", "Sec-Fetch-Site", "same-origin"), 200},
-		"a trusted origin": {request("POST", "/", "Sec-Fetch-Site", "cross-site", "Origin", "https://app.example"), 200},
-		"another site":     {request("POST", "/", "Sec-Fetch-Site", "cross-site"), 403},
-		"another origin":   {request("POST", "/", "Origin", "https://evil.example"), 403},
+		{"client", testkit.Request("POST", "/"), 200},
+		{"same origin", testkit.Request("POST", "/", "Sec-Fetch-Site", "same-origin"), 200},
+		{"trusted origin", testkit.Request("POST", "/", "Sec-Fetch-Site", "cross-site", "Origin", "https://app.example"), 200},
+		{"another site", testkit.Request("POST", "/", "Sec-Fetch-Site", "cross-site"), 403},
+		{"another origin", testkit.Request("POST", "/", "Origin", "https://evil.example"), 403},
 	} {
-		called = false
-		wants(t, answer(signIn, want.request), want.status, "")
-		if called != (want.status == 200) {
-			t.Errorf("%s: the handler was called: %v", what, called)
-		}
-	}
-	if len(s.reported) != 2 || !errors.Is(s.reported[0], revokehttp.ErrCrossOrigin) {
-		t.Errorf("reported: %v", s.reported)
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newService(t, revokehttp.WithTrustedOrigin("https://app.example"))
+			called := false
+			signIn := s.guard.RequireSameOrigin(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called = true }))
+			testkit.WantAnswer(t, testkit.Serve(signIn, c.request), c.status, "")
+			refused := c.status == 403
+			if called == refused {
+				t.Errorf("the handler was called: %v", called)
+			}
+			if len(s.reported) == 1 != refused || refused && !errors.Is(s.reported[0], revokehttp.ErrCrossOrigin) {
+				t.Errorf("reported: %v", s.reported)
+			}
+		})
 	}
 }
 
-// TestCookieNames takes no cookie whose name only looks like the guard's, as a subdomain or a page over HTTP could set one.
+// TestCookieNames refuses cookies with a similar name, which a subdomain or a page over HTTP
+// could set.
 func TestCookieNames(t *testing.T) {
 	t.Parallel()
-	s := newService(t, revokehttp.WithCookie("session", "/"))
 	good := mint(t, "1", "s", time.Hour)
-	for _, cookie := range []string{
-		"__host-session=" + good, "__HOST-session=" + good, "__Secure-session=" + good, "__Host-Session=" + good,
-		"=__Host-session=" + good, "__Host-session", "\u2000__Host-session=" + good, "__Host-session\u00a0=" + good,
-		`$Version=1; x="; __Host-session=` + good + `"`, // RFC 2965 would have it in quotes
+	for _, c := range []struct {
+		name    string
+		cookies []string
+		status  int
+	}{
+		{"host prefix in lower case", []string{"__host-session=" + good}, 401},
+		{"host prefix in upper case", []string{"__HOST-session=" + good}, 401},
+		{"secure prefix", []string{"__Secure-session=" + good}, 401},
+		{"name in another case", []string{"__Host-Session=" + good}, 401},
+		{"empty name before it", []string{"=__Host-session=" + good}, 401},
+		{"name alone", []string{"__Host-session"}, 401},
+		{"wide space before it", []string{"\u2000__Host-session=" + good}, 401},
+		{"no-break space after it", []string{"__Host-session\u00a0=" + good}, 401},
+		{"in quotes, as in RFC 2965", []string{`$Version=1; x="; __Host-session=` + good + `"`}, 401},
+		{"beside the secure prefix", []string{"__Secure-session=x; __Host-session=" + good}, 200},
+		{"in two headers", []string{"__Host-session=" + good, "__Host-session=x"}, 400},
 	} {
-		if got := answer(s.handler, request("GET", "/", "Cookie", cookie)).Code; got != 401 {
-			t.Errorf("%q: %d", cookie[:min(20, len(cookie))], got)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := testkit.Request("GET", "/")
+			r.Header["Cookie"] = c.cookies
+			s := newService(t, revokehttp.WithCookie("session", "/"))
+			challenge := map[int]string{200: "", 400: badRequest, 401: nothingSent}[c.status]
+			testkit.WantAnswer(t, testkit.Serve(s.handler, r), c.status, challenge)
+		})
 	}
-	wants(t, answer(s.handler, request("GET", "/", "Cookie", "__Secure-session=x; __Host-session="+good)), 200, "")
-	wants(t, answer(s.handler, request("GET", "/", "Cookie", "__Host-session="+good, "Cookie", "__Host-session=x")), 400, badRequest)
 }
 
-// TestCachesTellCookiesApart is RFC 9110 §12.5.5: a cache that keeps an answer must not serve it to another browser.
-func TestCachesTellCookiesApart(t *testing.T) {
+// TestVary follows RFC 9110 §12.5.5: a cache that stores an answer must not serve it to another
+// browser.
+func TestVary(t *testing.T) {
 	t.Parallel()
-	for _, withCookie := range []bool{false, true} {
-		var opts []revokehttp.Option
-		if withCookie {
-			opts = append(opts, revokehttp.WithCookie("session", "/"))
-		}
-		s := newService(t, opts...)
-		good := mint(t, "1", "s", time.Hour)
-		for _, token := range []string{"Bearer " + good, "Bearer x", ""} {
-			w := answer(s.handler, request("GET", "/", "Authorization", token))
-			if got := w.Header().Get("Vary"); (got == "Cookie") != withCookie {
-				t.Errorf("Vary of %d is %q, with a cookie: %v", w.Code, got, withCookie)
+	good := mint(t, "1", "s", time.Hour)
+	for _, c := range []struct {
+		name string
+		opts []revokehttp.Option
+		want string
+	}{
+		{"without a cookie", nil, ""},
+		{"with a cookie", []revokehttp.Option{revokehttp.WithCookie("session", "/")}, "Cookie"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newService(t, c.opts...)
+			for _, token := range []string{"Bearer " + good, "Bearer x", ""} {
+				w := testkit.Serve(s.handler, testkit.Request("GET", "/", "Authorization", token))
+				if got := w.Header().Get("Vary"); got != c.want {
+					t.Errorf("Vary of %d is %q, want %q", w.Code, got, c.want)
+				}
 			}
-		}
+		})
 	}
 }
 
-// TestSetCookie sets what browsers keep and caches do not, or nothing.
+// TestCookieAttributes sets and clears a cookie of which scripts and other hosts get nothing.
+func TestCookieAttributes(t *testing.T) {
+	t.Parallel()
+	good := mint(t, "1", "s", time.Hour)
+	for _, c := range []struct{ path, name string }{{"/", "__Host-session"}, {"/app", "__Secure-session"}} {
+		t.Run("path "+c.path, func(t *testing.T) {
+			t.Parallel()
+			guard := newService(t, revokehttp.WithCookie("session", c.path), revokehttp.WithSameSite(http.SameSiteStrictMode)).guard
+			w := httptest.NewRecorder()
+			testkit.Must(t, guard.SetCookie(w, good, time.Now().Add(time.Hour)))
+			testkit.Must(t, guard.ClearCookie(w))
+			set := cookies(t, w)
+			for i, got := range set {
+				if got.Name != c.name || got.Path != c.path || !got.HttpOnly || !got.Secure || got.SameSite != http.SameSiteStrictMode || got.Domain != "" {
+					t.Errorf("cookie %d is %+v", i, got)
+				}
+			}
+			if len(set) != 2 || set[0].Value != good || set[1].Value != "" || set[1].MaxAge >= 0 {
+				t.Errorf("cookies are %v", set)
+			}
+		})
+	}
+}
+
+// TestSetCookie sets a cookie that browsers keep and caches do not, or none.
 func TestSetCookie(t *testing.T) {
 	t.Parallel()
 	guard := newService(t, revokehttp.WithCookie("session", "/")).guard
 	longest := 4096 - len("__Host-session")
-	for size, kept := range map[int]bool{longest: true, longest + 1: false} {
-		w := httptest.NewRecorder()
-		w.Header().Set("Cache-Control", "public, max-age=60")
-		err := guard.SetCookie(w, strings.Repeat("x", size), time.Time{})
-		set := cookies(t, w)
-		if (err == nil) != kept || (len(set) == 1) != kept || (w.Header().Get("Cache-Control") == "no-store") != kept {
-			t.Errorf("%d bytes: %v, with %d cookies and Cache-Control %q", size, err, len(set), w.Header().Get("Cache-Control"))
-		}
-		if err != nil && strings.Contains(err.Error(), "xxxx") {
-			t.Errorf("the error quotes the token: %v", err)
-		}
-		if kept && (!set[0].Expires.IsZero() || set[0].MaxAge != 0) {
-			t.Errorf("without an expiry it lasts beyond the browser's session: %v", set[0])
-		}
+	for _, c := range []struct {
+		name  string
+		token string
+		set   bool
+	}{
+		{"longest token", strings.Repeat("x", longest), true},
+		{"token that is too long", strings.Repeat("x", longest+1), false},
+		{"not a token", "xxxx xxxx", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := httptest.NewRecorder()
+			w.Header().Set("Cache-Control", "public, max-age=60")
+			err := guard.SetCookie(w, c.token, time.Time{})
+			set := cookies(t, w)
+			if (err == nil) != c.set || (len(set) == 1) != c.set || (w.Header().Get("Cache-Control") == "no-store") != c.set {
+				t.Errorf("%v, with %d cookies and Cache-Control %q", err, len(set), w.Header().Get("Cache-Control"))
+			}
+			if err != nil && strings.Contains(err.Error(), "xxxx") {
+				t.Errorf("the error quotes the token: %v", err)
+			}
+			if c.set && (!set[0].Expires.IsZero() || set[0].MaxAge != 0) {
+				t.Errorf("a cookie without an expiry outlasts the browser's session: %v", set[0])
+			}
+		})
+	}
+}
+
+// TestGuardWithoutCookie sets no cookie.
+func TestGuardWithoutCookie(t *testing.T) {
+	t.Parallel()
+	guard, w := newService(t).guard, httptest.NewRecorder()
+	if guard.SetCookie(w, "x", time.Now()) == nil || guard.ClearCookie(w) == nil || len(cookies(t, w)) != 0 {
+		t.Errorf("a guard without a cookie set %v", cookies(t, w))
 	}
 }

@@ -2,14 +2,10 @@ package revokehttp_test
 
 import (
 	"context"
-	"crypto/subtle"
-	"errors"
 	"fmt"
 	"log"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -21,13 +17,15 @@ import (
 )
 
 func Example() {
-	store := revoketest.NewMemory() // a *revoke.Postgres, in an app
-	keyfunc := func(*jwt.Token) (any, error) { return testKey, nil }
-	validator, err := revoke.NewValidator[revoke.Claims](store, testIssuer, keyfunc, []string{"HS256"})
+	store := revoketest.NewMemory() // in an app: a *revoke.Postgres
+	key := []byte("a secret of 32 bytes at least, for HS256")
+	keyfunc := func(*jwt.Token) (any, error) { return key, nil }
+	validator, err := revoke.NewValidator(store, "https://issuer.example", revoke.AudienceOf("api"), keyfunc, []string{"HS256"})
 	if err != nil {
 		log.Fatal(err)
 	}
-	guard, err := revokehttp.New(validator)
+
+	guard, err := revokehttp.NewGuard(validator)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -37,16 +35,18 @@ func Example() {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/me", guard.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		claims, _ := revokehttp.Claims[revoke.Claims](r.Context())
-		fmt.Fprintln(w, "hello", claims.Subject)
+		token, _ := revokehttp.TokenFromContext(r.Context())
+		fmt.Fprintln(w, "hello", token.Subject)
 	})))
 	mux.Handle("/logout", logout)
 
-	now := time.Now()
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, revoke.Claims{RegisteredClaims: jwt.RegisteredClaims{
-		Issuer: testIssuer, Subject: "ada", ID: "token-1",
-		IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(time.Minute)),
-	}}).SignedString(testKey)
+	// A client signs in, calls the API, logs out, and calls the API again.
+	ada := revoke.User{Issuer: "https://issuer.example", Subject: "ada"}
+	claims, err := revoke.NewClaims(ada, 15*time.Minute, revoke.AudienceOf("api"), revoke.Epochs{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(key)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -63,121 +63,39 @@ func Example() {
 	// GET /me 401 "Bearer realm=\"api\", error=\"invalid_token\""
 }
 
-// exampleClaims are those of RFC 9068, and a session.
-type exampleClaims struct {
-	revoke.Claims
-	ClientID string `json:"client_id"`
-}
+// A test of a handler gives it a token without signing one.
+func ExampleContextWithToken() {
+	me := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, _ := revokehttp.TokenFromContext(r.Context())
+		fmt.Fprintln(w, "hello", token.Subject)
+	})
 
-// exampleClients is a table of clients; an app keeps hashes.
-func exampleClients(_ context.Context, id, secret string) (revokehttp.Client, error) {
-	if id != "web" || subtle.ConstantTimeCompare([]byte(secret), []byte("5+3cret")) == 0 {
-		return revokehttp.Client{}, revokehttp.ErrInvalidClient
-	}
-	return revokehttp.Client{ID: id}, nil
-}
-
-// exampleClock stands still, in the life of exampleToken.
-func exampleClock() time.Time { return time.Unix(1e9+60, 0) }
-
-// exampleValidator is of tokens with this typ.
-func exampleValidator(store revoke.Store, typ string) *revoke.Validator[exampleClaims] {
-	keyfunc := func(*jwt.Token) (any, error) { return testKey, nil }
-	validator, err := revoke.NewValidator[exampleClaims](store, testIssuer, keyfunc, []string{"HS256"},
-		revoke.WithTokenType(typ), revoke.WithClock(exampleClock))
-	if err != nil {
-		log.Fatal(err)
-	}
-	return validator
-}
-
-// exampleToken signs a token of the client web, of one session.
-func exampleToken(typ, id string) string {
-	token := jwt.NewWithClaims(jwt.SigningMethodHS256, exampleClaims{Claims: revoke.Claims{
-		RegisteredClaims: jwt.RegisteredClaims{
-			Issuer: testIssuer, Subject: "ada", ID: id,
-			IssuedAt: jwt.NewNumericDate(time.Unix(1e9, 0)), ExpiresAt: jwt.NewNumericDate(time.Unix(1e9+3600, 0)),
-		},
-		SessionID: "session-1",
-	}, ClientID: "web"})
-	token.Header["typ"] = typ
-	text, err := token.SignedString(testKey)
-	if err != nil {
-		log.Fatal(err)
-	}
-	return text
-}
-
-// exampleCall posts a token to an endpoint, as the client web.
-func exampleCall(endpoint http.Handler, token string) {
-	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/", strings.NewReader("token="+token))
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.SetBasicAuth("web", url.QueryEscape("5+3cret"))
+	token := &revoke.Verified{Token: revoke.Token{Issuer: "https://issuer.example", Subject: "ada"}}
+	ctx := revokehttp.ContextWithToken(context.Background(), token)
 	w := httptest.NewRecorder()
-	endpoint.ServeHTTP(w, r)
-	fmt.Println(strings.TrimSpace(fmt.Sprint(w.Code, " ", w.Body)))
+	me.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/me", nil))
+	fmt.Print(w.Body)
+	// Output: hello ada
 }
 
-// Clients revoke tokens by the endpoint of RFC 7009. A refresh token takes the access tokens of its session along.
-func ExampleNewRevocation() {
-	store := revoketest.NewMemory(revoketest.WithClock(exampleClock)) // a *revoke.Postgres, in an app
-	access, refresh := exampleValidator(store, "at+jwt"), exampleValidator(store, "rt+jwt")
-
-	client := func(c *exampleClaims) string { return c.ClientID } // to whom a token was issued
-	kinds := []revokehttp.Tokens{revokehttp.AccessTokens(access, client), revokehttp.RefreshTokens(refresh, client)}
-	revocation, err := revokehttp.NewRevocation(store, exampleClients, kinds)
-	if err != nil {
-		log.Fatal(err)
-	}
-
-	_, _, err = access.Validate(context.Background(), exampleToken("at+jwt", "access-1"))
-	fmt.Println("before:", err)
-	exampleCall(revocation, exampleToken("rt+jwt", "refresh-1"))
-	_, _, err = access.Validate(context.Background(), exampleToken("at+jwt", "access-1"))
-	fmt.Println("after:", errors.Is(err, revoke.ErrRevoked))
-	// Output:
-	// before: <nil>
-	// 200
-	// after: true
-}
-
-// APIs that cannot verify tokens themselves ask by the endpoint of RFC 7662.
-func ExampleNewIntrospection() {
-	store := revoketest.NewMemory(revoketest.WithClock(exampleClock)) // a *revoke.Postgres, in an app
-	client := func(c *exampleClaims) string { return c.ClientID }
-	kinds := []revokehttp.Tokens{revokehttp.AccessTokens(exampleValidator(store, "at+jwt"), client)}
-	introspection, err := revokehttp.NewIntrospection(exampleClients, kinds)
-	if err != nil {
-		log.Fatal(err)
-	}
-
-	token := exampleToken("at+jwt", "access-1")
-	exampleCall(introspection, token)
-	if _, err := store.RevokeUser(context.Background(), revoke.User{Issuer: testIssuer, Subject: "ada"}); err != nil {
-		log.Fatal(err)
-	}
-	exampleCall(introspection, token)
-	// Output:
-	// 200 {"active":true,"client_id":"web","exp":1000003600,"iat":1000000000,"iss":"https://issuer.example","jti":"access-1","sid":"session-1","sub":"ada","token_type":"Bearer"}
-	// 200 {"active":false}
-}
-
-// A password change, behind guard.Require: the new password and the end of every session are one transaction, and the answer
-// has a token that is alive at once. What is the app's is left open; examples/logout has all of it.
-func Example_passwordChange() {
+// A password change, behind guard.Require: the new password and the end of every session are
+// one transaction, and the answer has a token that is accepted at once. examples/logout has the
+// functions that are parameters here.
+func ExampleGuard_SetCookie_passwordChange() {
 	type app struct {
-		guard *revokehttp.Guard[revoke.Claims]
+		guard *revokehttp.Guard
 		store *revoke.Postgres
-		// setPassword fails where the request's old password is not the one that stands in the table.
+		// setPassword fails unless the request's old password is the one in the table.
 		setPassword func(tx pgx.Tx, r *http.Request, name string) error
 		signIn      func(name string, epochs revoke.Epochs) (token string, expiresAt time.Time, err error)
 	}
 	changePassword := func(a app, w http.ResponseWriter, r *http.Request) error {
-		token, _ := revokehttp.Token(r.Context())
-		user := revoke.User{Issuer: token.Issuer, Subject: token.Subject}
+		token, _ := revokehttp.TokenFromContext(r.Context())
+		user := token.User()
 		var epochs revoke.Epochs
 		err := pgx.BeginFunc(r.Context(), a.store.Pool(), func(tx pgx.Tx) (err error) {
-			// First the epoch, so that nobody else's revocation comes between it and the look at the old password.
+			// The epoch comes first, so that no other revocation comes between it and the check
+			// of the old password.
 			epochs, err = a.store.WithTx(tx).RevokeUser(r.Context(), user, revoke.WithReason("password changed"))
 			if err != nil {
 				return err

@@ -8,65 +8,56 @@ import (
 	"strings"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/endpoint"
 )
 
-// Guard is middleware that lets in requests with a token that a validator accepts. C is the validator's type of claims. It may
-// be used from several goroutines.
-type Guard[C any] struct {
-	validator *revoke.Validator[C]
-	config
+// Validator decides which tokens a [Guard] accepts. A *revoke.Validator is one. It must be safe for
+// several goroutines.
+type Validator interface {
+	// Validate returns a token that is accepted, or an error that matches exactly one of
+	// revoke.ErrRevoked, revoke.ErrInvalidToken and revoke.ErrUnavailable.
+	Validate(ctx context.Context, text string) (*revoke.Verified, error)
+
+	// Identify returns the identity of a token that may have expired or been revoked.
+	// [Guard.Logout] calls it.
+	Identify(ctx context.Context, text string) (revoke.Token, error)
 }
 
-type config struct {
-	common
-	cookie      *cookie // nil where only the header counts
-	crossOrigin *http.CrossOriginProtection
-	preflight   bool
-	answer      func(http.ResponseWriter, *http.Request, error)
+// Guard is middleware that passes on requests with an accepted token. It may be used from several
+// goroutines.
+type Guard struct {
+	validator Validator
+	options
 }
 
-// WithPreflight lets CORS preflights through to the next handler, which a browser sends without credentials: OPTIONS with
-// Origin and Access-Control-Request-Method. Anybody can send such a request, so what comes next must answer OPTIONS by itself, as CORS
-// middleware does, and not as it would a GET: [Token] finds nothing then. Default: they are refused like any request without a
-// token.
-func WithPreflight() Option {
-	return guardOption(func(c *config) error { c.preflight = true; return nil })
-}
-
-// WithErrorHandler replaces the answer to a request that is refused, by the guard or by its logout. The error matches one of
-// ErrNoToken, ErrBadRequest, ErrCrossOrigin, revoke.ErrRevoked, revoke.ErrInvalidToken and revoke.ErrUnavailable; where a logout
-// fails otherwise, it matches none and nobody knows whether it is done. It is for the log, and not for the caller.
-// [Guard.Refuse] is what it replaces, and can be called by it. It is called from several goroutines.
-func WithErrorHandler(answer func(w http.ResponseWriter, r *http.Request, err error)) Option {
-	return guardOption(func(c *config) error {
-		if answer == nil {
-			return errors.New("error handler is nil")
-		}
-		c.answer = answer
-		return nil
-	})
-}
-
-// New returns a guard that asks the validator. Tokens are taken from the Authorization header (RFC 6750 §2.1), with
-// [WithCookie] also from a cookie, and never from the URL or the body. An error says which option is wrong.
-func New[C any](validator *revoke.Validator[C], opts ...Option) (*Guard[C], error) {
-	if validator == nil {
-		return nil, errors.New("revokehttp: New: validator is nil")
+// NewGuard returns a guard that asks the validator, usually a *revoke.Validator. The token is taken
+// from the Authorization header (RFC 6750 §2.1), and with [WithCookie] from a cookie too, but never
+// from the URL or the body. NewGuard starts nothing. The error names the wrong argument or option.
+func NewGuard(validator Validator, opts ...Option) (*Guard, error) {
+	if endpoint.IsNil(validator) {
+		return nil, errors.New("revokehttp: NewGuard: validator is nil")
 	}
-	g := &Guard[C]{validator: validator, config: config{common: newCommon(), crossOrigin: http.NewCrossOriginProtection()}}
+	g := &Guard{
+		validator: validator,
+		options:   options{settings: endpoint.NewSettings(), crossOrigin: http.NewCrossOriginProtection()},
+	}
 	g.answer = g.Refuse
-	if err := apply("New", &g.config, opts, Option.toGuard); err != nil {
-		return nil, err
+	if err := endpoint.Apply(&g.options, opts); err != nil {
+		return nil, fmt.Errorf("revokehttp: NewGuard: %w", err)
 	}
 	return g, nil
 }
 
-// Require calls next if the request's token is accepted, with the token and its claims in the context, and otherwise answers
-// itself. It takes effect for each request anew; one that is under way, such as a stream, is not ended by a revocation.
+// Require calls next if the request's token is accepted, and otherwise answers the request itself.
+// next gets the token with [TokenFromContext]. Each request is checked anew. A revocation does not
+// end a request that was passed on before, such as a stream.
 //
-// With [WithCookie] every answer says that it varies by cookie, or a cache that keeps one would serve it to whoever asks next. Of
-// a token in the Authorization header caches know that by themselves (RFC 9111 §3.5), unless a handler calls its answer public.
-func (g *Guard[C]) Require(next http.Handler) http.Handler {
+// With [WithCookie] every answer has "Vary: Cookie", so that a cache does not serve it to another
+// browser. Without it no Vary is set: shared caches do not store answers to requests with an
+// Authorization header (RFC 9111 §3.5), unless a handler marks them as public. A browser's own
+// cache may store an answer and serve it after the token was revoked. A handler prevents that with
+// "Cache-Control: no-store".
+func (g *Guard) Require(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if g.cookie != nil {
 			w.Header().Add("Vary", "Cookie")
@@ -75,19 +66,20 @@ func (g *Guard[C]) Require(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		who, err := g.validate(r)
+		accepted, err := g.validate(r)
 		if err != nil {
 			g.fail(w, r, err)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), acceptedKey{}, who)))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contextKey{}, accepted)))
 	})
 }
 
-// SameOrigin keeps from next what a page of another site makes a browser send, as [Guard.Require] does with a request that has
-// the guard's cookie. It is for the handler that signs in: there is no cookie yet, and no other site may sign a browser in to
-// an account of its choice.
-func (g *Guard[C]) SameOrigin(next http.Handler) http.Handler {
+// RequireSameOrigin calls next unless a page of another site made the browser send the request: the
+// rule that [Guard.Require] applies to a request with the guard's cookie. It is for the sign-in
+// handler: no cookie exists yet, and another site must not sign a browser in to an account of that
+// site's choice.
+func (g *Guard) RequireSameOrigin(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := g.checkOrigin(r); err != nil {
 			g.fail(w, r, err)
@@ -97,9 +89,9 @@ func (g *Guard[C]) SameOrigin(next http.Handler) http.Handler {
 	})
 }
 
-// fail reports and answers.
-func (g *Guard[C]) fail(w http.ResponseWriter, r *http.Request, err error) {
-	g.report(r, err)
+// fail reports the error and answers.
+func (g *Guard) fail(w http.ResponseWriter, r *http.Request, err error) {
+	g.settings.Report(r, err)
 	g.answer(w, r, err)
 }
 
@@ -107,70 +99,78 @@ func isPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
-func (g *Guard[C]) validate(r *http.Request) (accepted, error) {
+func (g *Guard) validate(r *http.Request) (accepted, error) {
 	text, fromCookie, err := g.credentials(r)
 	if err != nil {
 		return accepted{}, err
 	}
-	token, claims, err := g.validator.Validate(r.Context(), text)
+	verified, err := g.validator.Validate(r.Context(), text)
 	if err != nil {
 		return accepted{}, err
 	}
-	return accepted{token, claims, fromCookie}, nil
+	return accepted{verified, fromCookie}, nil
 }
 
-// credentials returns the token that the request presents, if its cookie was sent by a page that may.
-func (g *Guard[C]) credentials(r *http.Request) (text string, fromCookie bool, err error) {
+// credentials returns the request's token. A token from the cookie counts only if the request comes
+// from an allowed origin: browsers add cookies by themselves, but no Authorization header.
+func (g *Guard) credentials(r *http.Request) (text string, fromCookie bool, err error) {
 	text, fromCookie, err = g.presented(r)
-	if err == nil && fromCookie { // a browser sends a cookie by itself, and no Authorization header
+	if err == nil && fromCookie {
 		err = g.checkOrigin(r)
 	}
 	return text, fromCookie, err
 }
 
-func (g *Guard[C]) checkOrigin(r *http.Request) error {
+func (g *Guard) checkOrigin(r *http.Request) error {
 	if err := g.crossOrigin.Check(r); err != nil {
 		return fmt.Errorf("%w: %w", ErrCrossOrigin, err)
 	}
 	return nil
 }
 
-// accepted is what a handler may learn of the request.
+// accepted is the token of a request, in its context.
 type accepted struct {
-	token      revoke.Token
-	claims     any // a *C
+	token      *revoke.Verified
 	fromCookie bool
 }
 
-type acceptedKey struct{}
+type contextKey struct{}
 
-// Token returns the token that [Guard.Require] has accepted. False stands for a handler that is not behind one, and for a
-// preflight: see [WithPreflight].
-func Token(ctx context.Context) (revoke.Token, bool) {
-	who, ok := ctx.Value(acceptedKey{}).(accepted)
-	return who.token, ok
+// TokenFromContext returns the token that [Guard.Require] accepted. It returns false in a handler
+// that is not behind Guard.Require, and for a preflight: see [WithPreflight].
+func TokenFromContext(ctx context.Context) (*revoke.Verified, bool) {
+	a, _ := ctx.Value(contextKey{}).(accepted)
+	return a.token, a.token != nil
 }
 
-// Claims returns the claims of the token that [Guard.Require] has accepted. False stands for a handler that is not behind one,
-// or behind one with another type of claims.
-func Claims[C any](ctx context.Context) (*C, bool) {
-	who, _ := ctx.Value(acceptedKey{}).(accepted)
-	claims, ok := who.claims.(*C)
-	return claims, ok
+// ContextWithToken returns a context in which [TokenFromContext] finds the token. It is for
+// tests of handlers:
+//
+//	token := &revoke.Verified{Token: revoke.Token{Issuer: "https://a.example", Subject: "ada"}}
+//	r = r.WithContext(revokehttp.ContextWithToken(r.Context(), token))
+//
+// A token that a test makes up has no claims, so its method Claims fails. A test that needs claims
+// signs a token and validates it.
+func ContextWithToken(ctx context.Context, token *revoke.Verified) context.Context {
+	return context.WithValue(ctx, contextKey{}, accepted{token: token})
 }
 
-// FromCookie reports whether the token that [Guard.Require] has accepted came in the guard's cookie. A handler that issues another
-// one, as after a change of the password, then sets the cookie, and otherwise writes the token into the answer.
+// FromCookie reports whether the token that [Guard.Require] accepted came in the guard's
+// cookie. A handler that issues another token, as after a password change, then sets the
+// cookie. Otherwise the handler writes the token into the answer.
 func FromCookie(ctx context.Context) bool {
-	who, _ := ctx.Value(acceptedKey{}).(accepted)
-	return who.fromCookie
+	a, _ := ctx.Value(contextKey{}).(accepted)
+	return a.fromCookie
 }
 
-// Refuse writes the answer to a request that err refused: 400, 401, 403 or 503, with WWW-Authenticate where RFC 6750 §3
-// wants it, and 405 where a logout is no POST. An error that is none of those of [WithErrorHandler], such as one of the app's own
-// database, is 503, with Retry-After. What the body says depends on the status alone. It touches no cookie: whether the token is
-// dead is not known with 503, and with 401 a newer one may be on its way. It does not call the function of [WithReport].
-func (g *Guard[C]) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
+// Refuse answers a request that was refused with err: 400, 401, 403 or 503, with
+// WWW-Authenticate as RFC 6750 §3 requires it; 405 if a logout is no POST. An error that
+// [WithErrorHandler] does not list, such as one of the app's database, is answered with 503 and
+// Retry-After. The body depends on the status only.
+//
+// Refuse does not change the cookie: with 503 the token may still be good, and with 401 the browser
+// may be about to receive a newer one. Refuse does not call the function of [WithReport].
+func (g *Guard) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
 	switch {
 	case errors.Is(err, ErrNoToken):
 		g.challenge(w)
@@ -183,7 +183,7 @@ func (g *Guard[C]) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
 	case errors.Is(err, ErrCrossOrigin):
 		refuse(w, http.StatusForbidden)
 	case errors.Is(err, revoke.ErrUnavailable) || !errors.Is(err, revoke.ErrRevoked) && !errors.Is(err, revoke.ErrInvalidToken):
-		w.Header().Set("Retry-After", seconds(g.retryAfter))
+		w.Header().Set("Retry-After", endpoint.Seconds(g.settings.RetryAfter))
 		refuse(w, http.StatusServiceUnavailable)
 	default:
 		g.challenge(w, `error="invalid_token"`)
@@ -191,11 +191,11 @@ func (g *Guard[C]) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
 	}
 }
 
-// Forbid answers 403 for a token that is accepted and lacks these scopes (RFC 6750 §3.1, insufficient_scope), which may be
-// none.
-func (g *Guard[C]) Forbid(w http.ResponseWriter, _ *http.Request, scopes ...string) {
+// Forbid answers 403 to a request with an accepted token that lacks these scopes (RFC 6750 §3.1,
+// insufficient_scope). The scopes may be left out.
+func (g *Guard) Forbid(w http.ResponseWriter, _ *http.Request, scopes ...string) {
 	parameters := []string{`error="insufficient_scope"`}
-	if list := strings.Join(scopes, " "); list != "" && isQuotable(list) {
+	if list := strings.Join(scopes, " "); list != "" && endpoint.IsQuotable(list) {
 		parameters = append(parameters, `scope="`+list+`"`)
 	}
 	g.challenge(w, parameters...)
@@ -203,12 +203,12 @@ func (g *Guard[C]) Forbid(w http.ResponseWriter, _ *http.Request, scopes ...stri
 }
 
 // challenge sets WWW-Authenticate.
-func (g *Guard[C]) challenge(w http.ResponseWriter, parameters ...string) {
-	parameters = append([]string{`realm="` + g.realm + `"`}, parameters...)
+func (g *Guard) challenge(w http.ResponseWriter, parameters ...string) {
+	parameters = append([]string{`realm="` + g.settings.Realm + `"`}, parameters...)
 	w.Header().Set("WWW-Authenticate", "Bearer "+strings.Join(parameters, ", "))
 }
 
-// refuse writes a status that no cache may keep.
+// refuse answers with a status that no cache may store.
 func refuse(w http.ResponseWriter, status int) {
 	w.Header().Set("Cache-Control", "no-store")
 	http.Error(w, http.StatusText(status), status)

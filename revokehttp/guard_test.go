@@ -1,7 +1,6 @@
 package revokehttp_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,68 +9,69 @@ import (
 	"testing"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/testkit"
 	"github.com/pgrevoke/revoke/revokehttp"
 	"github.com/pgrevoke/revoke/revoketest"
 )
 
-const testIssuer = "https://issuer.example"
-
-var testKey = []byte("a key of the tests, which are its only users")
-
-func must(tb testing.TB, err error) {
-	tb.Helper()
-	if err != nil {
-		tb.Fatal(err)
-	}
-}
-
-// mint signs a token of ada's, which lives for d.
+// mint signs a token of ada that expires d after testkit.Now. A token without a session has no sid.
 func mint(tb testing.TB, id, session string, d time.Duration) string {
 	tb.Helper()
-	now := time.Now()
-	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, revoke.Claims{
-		RegisteredClaims: jwt.RegisteredClaims{
-			Issuer: testIssuer, Subject: "ada", ID: id,
-			IssuedAt: jwt.NewNumericDate(now.Add(-time.Hour)), ExpiresAt: jwt.NewNumericDate(now.Add(d)),
-		},
-		SessionID: session,
-	}).SignedString(testKey)
-	must(tb, err)
-	return text
+	return mintAt(tb, testkit.Now, id, session, d)
 }
 
-// service is a guard before a handler that counts.
+func mintAt(tb testing.TB, now time.Time, id, session string, d time.Duration) string {
+	tb.Helper()
+	if session != "" {
+		session = `"` + session + `"`
+	}
+	return testkit.Mint(tb, map[string]string{
+		"jti": `"` + id + `"`, "sid": session,
+		"iat": fmt.Sprint(now.Add(-time.Hour).Unix()), "exp": fmt.Sprint(now.Add(d).Unix()),
+	})
+}
+
+// newValidator returns a validator of the tokens that mint signs.
+func newValidator(tb testing.TB, checker revoke.Checker, opts ...revoke.ValidatorOption) *revoke.Validator {
+	tb.Helper()
+	return testkit.Value(revoke.NewValidator(checker, testkit.Issuer, revoke.AudienceOf("api"), testkit.Keyfunc("ES256"),
+		[]string{"ES256"}, opts...))(tb)
+}
+
+// service is a guard in front of a handler that counts its calls.
 type service struct {
 	store   *revoketest.Faulty
-	guard   *revokehttp.Guard[revoke.Claims]
+	guard   *revokehttp.Guard
 	handler http.Handler
 	calls   int
 
-	fromCookie bool // as the handler saw it last
+	fromCookie bool // in the handler's last call
 	reported   []error
 }
 
 func newService(tb testing.TB, opts ...revokehttp.Option) *service {
 	tb.Helper()
-	s := &service{store: revoketest.NewFaulty(revoketest.NewMemory())}
-	keyfunc := func(*jwt.Token) (any, error) { return testKey, nil }
-	validator, err := revoke.NewValidator[revoke.Claims](s.store, testIssuer, keyfunc, []string{"HS256"})
-	must(tb, err)
+	s := &service{store: revoketest.NewFaulty(revoketest.NewMemory(revoketest.WithClock(testkit.Clock)))}
 	opts = append(opts, revokehttp.WithReport(func(_ *http.Request, err error) { s.reported = append(s.reported, err) }))
-	s.guard, err = revokehttp.New(validator, opts...)
-	must(tb, err)
+	s.guard = testkit.Value(revokehttp.NewGuard(newValidator(tb, s.store, revoke.WithClock(testkit.Clock)), opts...))(tb)
 	s.handler = s.guard.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.calls++
-		token, okToken := revokehttp.Token(r.Context())
-		claims, okClaims := revokehttp.Claims[revoke.Claims](r.Context())
-		if r.Method != http.MethodOptions && (!okToken || !okClaims || token.ID == "" || claims.ID != token.ID) {
-			tb.Errorf("the handler sees %+v and %+v", token, claims)
-		}
-		if _, ok := revokehttp.Claims[jwt.RegisteredClaims](r.Context()); ok {
-			tb.Error("claims of another type are found")
+		token, ok := revokehttp.TokenFromContext(r.Context())
+		switch {
+		case r.Method == http.MethodOptions:
+			if ok || token != nil {
+				tb.Errorf("the handler of a preflight sees the token %+v", token)
+			}
+		case !ok || token.ID == "" || token.Issuer != testkit.Issuer:
+			tb.Errorf("the handler sees %+v, %v", token, ok)
+		default:
+			var claims struct {
+				ID string `json:"jti"`
+			}
+			if err := token.Claims(&claims); err != nil || claims.ID != token.ID {
+				tb.Errorf("the handler sees the claims %+v, %v, want those of %q", claims, err, token.ID)
+			}
 		}
 		s.fromCookie = revokehttp.FromCookie(r.Context())
 		fmt.Fprint(w, "hello")
@@ -79,41 +79,18 @@ func newService(tb testing.TB, opts ...revokehttp.Option) *service {
 	return s
 }
 
-// request is one of a browser or a client.
-func request(method, target string, header ...string) *http.Request {
-	r := httptest.NewRequestWithContext(context.Background(), method, target, nil)
-	for i := 0; i < len(header); i += 2 {
-		r.Header.Add(header[i], header[i+1])
-	}
-	return r
+// get returns the status of a request with the token in the Authorization header.
+func (s *service) get(token string) int {
+	return testkit.Serve(s.handler, testkit.Request("GET", "/", "Authorization", "Bearer "+token)).Code
 }
 
-func answer(handler http.Handler, r *http.Request) *httptest.ResponseRecorder {
-	w := httptest.NewRecorder()
-	handler.ServeHTTP(w, r)
-	return w
-}
-
-// cookies are those that an answer sets.
+// cookies returns the cookies that an answer sets.
 func cookies(tb testing.TB, w *httptest.ResponseRecorder) (all []*http.Cookie) {
 	tb.Helper()
 	for _, line := range w.Header().Values("Set-Cookie") {
-		cookie, err := http.ParseSetCookie(line)
-		must(tb, err)
-		all = append(all, cookie)
+		all = append(all, testkit.Value(http.ParseSetCookie(line))(tb))
 	}
 	return all
-}
-
-// wants compares an answer's status and challenge.
-func wants(tb testing.TB, response *httptest.ResponseRecorder, status int, challenge string) {
-	tb.Helper()
-	if response.Code != status || response.Header().Get("WWW-Authenticate") != challenge {
-		tb.Errorf("%d with %q, want %d with %q", response.Code, response.Header().Get("WWW-Authenticate"), status, challenge)
-	}
-	if kept := response.Header().Get("Cache-Control"); status >= 400 && kept != "no-store" {
-		tb.Errorf("Cache-Control is %q", kept)
-	}
 }
 
 const (
@@ -122,162 +99,207 @@ const (
 	invalidToken = `Bearer realm="api", error="invalid_token"`
 )
 
-// TestAuthorizationHeader is RFC 6750 §2.1 and §3.1 and RFC 9110 §11.
+// TestAuthorizationHeader follows RFC 6750 §2.1 and §3.1, and RFC 9110 §11.
 func TestAuthorizationHeader(t *testing.T) {
 	t.Parallel()
-	s := newService(t)
 	good := mint(t, "1", "s", time.Hour)
-	for header, want := range map[string]struct {
+	for _, c := range []struct {
+		name      string
+		target    string
+		headers   []string // values of Authorization
 		status    int
 		challenge string
 	}{
-		"Bearer " + good:                        {200, ""},
-		"bearer " + good:                        {200, ""},
-		"BEARER    " + good + "  ":              {200, ""},
-		"":                                      {401, nothingSent},
-		"Basic YTpi":                            {401, nothingSent},
-		"Bearerx " + good:                       {401, nothingSent},
-		good:                                    {401, nothingSent},
-		"Bearer":                                {400, badRequest},
-		"Bearer ":                               {400, badRequest},
-		"Bearer " + good + " " + good:           {400, badRequest},
-		"Bearer " + good + ", Basic YTpi":       {400, badRequest},
-		"Bearer " + good + ",":                  {400, badRequest},
-		"Bearer token=\"" + good + "\"":         {400, badRequest},
-		"Bearer =":                              {400, badRequest},
-		"Bearer x":                              {401, invalidToken},
-		"Bearer " + good[:len(good)-4] + "AAAA": {401, invalidToken},
-		"Bearer " + mint(t, "2", "s", -time.Minute): {401, invalidToken},
+		{"Bearer", "/", []string{"Bearer " + good}, 200, ""},
+		{"bearer in lower case", "/", []string{"bearer " + good}, 200, ""},
+		{"BEARER in upper case, with spaces", "/", []string{"BEARER    " + good + "  "}, 200, ""},
+		{"no header", "/", nil, 401, nothingSent},
+		{"empty header", "/", []string{""}, 401, nothingSent},
+		{"Basic", "/", []string{"Basic YTpi"}, 401, nothingSent},
+		{"a scheme that begins with Bearer", "/", []string{"Bearerx " + good}, 401, nothingSent},
+		{"a token without a scheme", "/", []string{good}, 401, nothingSent},
+		{"a token in the URL", "/?access_token=" + good, nil, 401, nothingSent},
+		{"Bearer without a token", "/", []string{"Bearer"}, 400, badRequest},
+		{"Bearer and a space", "/", []string{"Bearer "}, 400, badRequest},
+		{"two tokens", "/", []string{"Bearer " + good + " " + good}, 400, badRequest},
+		{"a list of credentials", "/", []string{"Bearer " + good + ", Basic YTpi"}, 400, badRequest},
+		{"a comma after the token", "/", []string{"Bearer " + good + ","}, 400, badRequest},
+		{"a parameter", "/", []string{"Bearer token=\"" + good + "\""}, 400, badRequest},
+		{"padding alone", "/", []string{"Bearer ="}, 400, badRequest},
+		{"two headers", "/", []string{"Bearer " + good, "Bearer " + good}, 400, badRequest},
+		{"two headers of different schemes", "/", []string{"Bearer " + good, "Basic YTpi"}, 400, badRequest},
+		{"not a JWT", "/", []string{"Bearer x"}, 401, invalidToken},
+		{"forged", "/", []string{"Bearer " + good[:len(good)-4] + "AAAA"}, 401, invalidToken},
+		{"expired", "/", []string{"Bearer " + mint(t, "2", "s", -time.Minute)}, 401, invalidToken},
 	} {
-		before := s.calls
-		wants(t, answer(s.handler, request("GET", "/", "Authorization", header)), want.status, want.challenge)
-		if called := s.calls > before; called != (want.status == 200) {
-			t.Errorf("%q: the handler was called: %v", header, called)
-		}
-	}
-	wants(t, answer(s.handler, request("GET", "/")), 401, nothingSent)
-	wants(t, answer(s.handler, request("GET", "/", "Authorization", "Bearer "+good, "Authorization", "Bearer "+good)), 400, badRequest)
-	wants(t, answer(s.handler, request("GET", "/", "Authorization", "Bearer "+good, "Authorization", "Basic YTpi")), 400, badRequest)
-	wants(t, answer(s.handler, request("GET", "/?access_token="+good)), 401, nothingSent)
-	for _, err := range s.reported {
-		if strings.Contains(err.Error(), good[:20]) {
-			t.Errorf("the report quotes a token: %v", err)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newService(t)
+			r := testkit.Request("GET", c.target)
+			if c.headers != nil {
+				r.Header["Authorization"] = c.headers
+			}
+			testkit.WantAnswer(t, testkit.Serve(s.handler, r), c.status, c.challenge)
+			if called := s.calls == 1; called != (c.status == 200) {
+				t.Errorf("the handler was called: %v", called)
+			}
+			for _, err := range s.reported {
+				if strings.Contains(err.Error(), good[:20]) {
+					t.Errorf("the report quotes a token: %v", err)
+				}
+			}
+		})
 	}
 }
 
-// TestRevokedAndUnavailable tells a dead token from a store that does not answer.
+// TestRevokedAndUnavailable tells a revoked token from a store that does not answer.
 func TestRevokedAndUnavailable(t *testing.T) {
 	t.Parallel()
 	s := newService(t, revokehttp.WithRealm("the API"), revokehttp.WithRetryAfter(1500*time.Millisecond), revokehttp.WithCookie("session", "/"))
 	good := mint(t, "1", "s", time.Hour)
-	r := request("GET", "/", "Cookie", "__Host-session="+good)
+	r := testkit.Request("GET", "/", "Cookie", "__Host-session="+good)
 	s.store.Fail(errors.New("it is down"))
-	response := answer(s.handler, r)
-	wants(t, response, 503, "")
-	if after := response.Header().Get("Retry-After"); after != "2" {
+	w := testkit.Serve(s.handler, r)
+	testkit.WantAnswer(t, w, 503, "")
+	if after := w.Header().Get("Retry-After"); after != "2" {
 		t.Errorf("Retry-After is %q", after)
 	}
-	if response.Header().Get("Set-Cookie") != "" {
-		t.Error("a cookie is touched though nobody knows")
+	if w.Header().Get("Set-Cookie") != "" {
+		t.Error("the cookie is changed although the token may be good")
 	}
 	s.store.Fail(nil)
-	wants(t, answer(s.handler, r), 200, "")
-	must(t, s.store.RevokeToken(t.Context(), revoke.Token{Issuer: testIssuer, ID: "1"}))
-	wants(t, answer(s.handler, r), 401, `Bearer realm="the API", error="invalid_token"`)
+	testkit.WantAnswer(t, testkit.Serve(s.handler, r), 200, "")
+	testkit.Must(t, s.store.RevokeToken(t.Context(), revoke.Token{Issuer: testkit.Issuer, ID: "1"}))
+	testkit.WantAnswer(t, testkit.Serve(s.handler, r), 401, `Bearer realm="the API", error="invalid_token"`)
 	if len(s.reported) != 2 || !errors.Is(s.reported[0], revoke.ErrUnavailable) || !errors.Is(s.reported[1], revoke.ErrRevoked) {
 		t.Errorf("reported: %v", s.reported)
 	}
 }
 
-// TestPreflight lets OPTIONS through where it is told to, and nothing else.
+// TestContextWithToken gives a handler under test a token.
+func TestContextWithToken(t *testing.T) {
+	t.Parallel()
+	if token, ok := revokehttp.TokenFromContext(t.Context()); ok || token != nil {
+		t.Errorf("a context without a token has %+v, %v", token, ok)
+	}
+	want := &revoke.Verified{Token: testkit.Token()}
+	ctx := revokehttp.ContextWithToken(t.Context(), want)
+	if token, ok := revokehttp.TokenFromContext(ctx); !ok || token != want || revokehttp.FromCookie(ctx) {
+		t.Errorf("the token is %+v, %v, from a cookie: %v", token, ok, revokehttp.FromCookie(ctx))
+	}
+	if token, ok := revokehttp.TokenFromContext(revokehttp.ContextWithToken(ctx, nil)); ok || token != nil {
+		t.Errorf("a context with a nil token has %+v, %v", token, ok)
+	}
+}
+
+// TestPreflight passes OPTIONS on only with the option, and only if it is a preflight.
 func TestPreflight(t *testing.T) {
 	t.Parallel()
 	preflight := []string{"Origin", "https://app.example", "Access-Control-Request-Method", "POST"}
-	wants(t, answer(newService(t).handler, request("OPTIONS", "/", preflight...)), 401, nothingSent)
-	s := newService(t, revokehttp.WithPreflight())
-	wants(t, answer(s.handler, request("OPTIONS", "/", preflight...)), 200, "")
-	wants(t, answer(s.handler, request("OPTIONS", "/")), 401, nothingSent)
-	wants(t, answer(s.handler, request("POST", "/", preflight...)), 401, nothingSent)
+	for _, c := range []struct {
+		name      string
+		opts      []revokehttp.Option
+		request   *http.Request
+		status    int
+		challenge string
+	}{
+		{"preflight without the option", nil, testkit.Request("OPTIONS", "/", preflight...), 401, nothingSent},
+		{"preflight", []revokehttp.Option{revokehttp.WithPreflight()}, testkit.Request("OPTIONS", "/", preflight...), 200, ""},
+		{"other OPTIONS", []revokehttp.Option{revokehttp.WithPreflight()}, testkit.Request("OPTIONS", "/"), 401, nothingSent},
+		{"POST", []revokehttp.Option{revokehttp.WithPreflight()}, testkit.Request("POST", "/", preflight...), 401, nothingSent},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			testkit.WantAnswer(t, testkit.Serve(newService(t, c.opts...).handler, c.request), c.status, c.challenge)
+		})
+	}
 }
 
 // TestErrorHandler replaces every answer.
 func TestErrorHandler(t *testing.T) {
 	t.Parallel()
-	var want error
-	s := newService(t, revokehttp.WithErrorHandler(func(w http.ResponseWriter, _ *http.Request, err error) {
-		if !errors.Is(err, want) {
-			t.Errorf("error %v, want %v", err, want)
-		}
-		w.WriteHeader(http.StatusTeapot)
-	}))
-	logout, err := s.guard.Logout(s.store)
-	must(t, err)
 	for _, c := range []struct {
-		handler http.Handler
-		method  string
-		want    error
-	}{{s.handler, "GET", revokehttp.ErrNoToken}, {logout, "POST", revokehttp.ErrNoToken}, {logout, "GET", revokehttp.ErrBadRequest}} {
-		want = c.want
-		if got := answer(c.handler, request(c.method, "/")).Code; got != http.StatusTeapot {
-			t.Errorf("%s: %d", c.method, got)
-		}
+		name   string
+		logout bool
+		method string
+		want   error
+	}{
+		{"guard", false, "GET", revokehttp.ErrNoToken},
+		{"logout without a token", true, "POST", revokehttp.ErrNoToken},
+		{"logout by GET", true, "GET", revokehttp.ErrBadRequest},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newService(t, revokehttp.WithErrorHandler(func(w http.ResponseWriter, _ *http.Request, err error) {
+				if !errors.Is(err, c.want) {
+					t.Errorf("error %v, want %v", err, c.want)
+				}
+				w.WriteHeader(http.StatusTeapot)
+			}))
+			handler := s.handler
+			if c.logout {
+				handler = testkit.Value(s.guard.Logout(s.store))(t)
+			}
+			if got := testkit.Serve(handler, testkit.Request(c.method, "/")).Code; got != http.StatusTeapot {
+				t.Errorf("the answer is %d", got)
+			}
+		})
 	}
 }
 
-// TestForbid is RFC 6750 §3.1, insufficient_scope.
+// TestForbid follows RFC 6750 §3.1, insufficient_scope.
 func TestForbid(t *testing.T) {
 	t.Parallel()
 	guard := newService(t).guard
 	for _, c := range []struct {
-		scopes []string
-		want   string
+		name      string
+		scopes    []string
+		challenge string
 	}{
-		{nil, `Bearer realm="api", error="insufficient_scope"`},
-		{[]string{"read", "write"}, `Bearer realm="api", error="insufficient_scope", scope="read write"`},
-		{[]string{"a\"b"}, `Bearer realm="api", error="insufficient_scope"`},
+		{"no scopes", nil, `Bearer realm="api", error="insufficient_scope"`},
+		{"scopes", []string{"read", "write"}, `Bearer realm="api", error="insufficient_scope", scope="read write"`},
+		{"a scope with a quote", []string{"a\"b"}, `Bearer realm="api", error="insufficient_scope"`},
 	} {
-		wants(t, answer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { guard.Forbid(w, r, c.scopes...) }),
-			request("GET", "/")), 403, c.want)
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { guard.Forbid(w, r, c.scopes...) })
+			testkit.WantAnswer(t, testkit.Serve(handler, testkit.Request("GET", "/")), 403, c.challenge)
+		})
 	}
 }
 
-// TestOptionsAreRefused names what is wrong.
-func TestOptionsAreRefused(t *testing.T) {
+// TestNewGuardRefuses names what is wrong with an argument or an option.
+func TestNewGuardRefuses(t *testing.T) {
 	t.Parallel()
-	s := newService(t)
-	validator, err := revoke.NewValidator[revoke.Claims](s.store, testIssuer, func(*jwt.Token) (any, error) { return testKey, nil }, []string{"HS256"})
-	must(t, err)
-	for want, opts := range map[string][]revokehttp.Option{
-		"option is nil":    {nil},
-		"New: an option":   {revokehttp.CommonOption(nil)},
-		"realm":            {revokehttp.WithRealm("a\"b")},
-		"retry after 0s":   {revokehttp.WithRetryAfter(0)},
-		"handler is nil":   {revokehttp.WithErrorHandler(nil)},
-		"report is nil":    {revokehttp.WithReport(nil)},
-		"is empty":         {revokehttp.WithCookie("", "/")},
-		"not begin with /": {revokehttp.WithCookie("a", "b")},
-		"invalid":          {revokehttp.WithCookie("a b", "/")},
-		"needs WithCookie": {revokehttp.WithSameSite(http.SameSiteLaxMode)},
-		"neither Lax":      {revokehttp.WithCookie("a", "/"), revokehttp.WithSameSite(http.SameSiteDefaultMode)},
-		"invalid origin":   {revokehttp.WithTrustedOrigin("app.example")},
+	validator := newValidator(t, revoketest.NewMemory())
+	for _, c := range []struct {
+		name      string
+		validator revokehttp.Validator
+		opts      []revokehttp.Option
+		want      string
+	}{
+		{"no validator", nil, nil, "NewGuard: validator is nil"},
+		{"a nil *revoke.Validator", (*revoke.Validator)(nil), nil, "validator is nil"},
+		{"nil option", validator, []revokehttp.Option{nil}, "NewGuard: an option is nil"},
+		{"quote in the realm", validator, []revokehttp.Option{revokehttp.WithRealm("a\"b")}, "realm"},
+		{"retry after 0", validator, []revokehttp.Option{revokehttp.WithRetryAfter(0)}, "retry after 0s"},
+		{"nil error handler", validator, []revokehttp.Option{revokehttp.WithErrorHandler(nil)}, "handler is nil"},
+		{"nil report", validator, []revokehttp.Option{revokehttp.WithReport(nil)}, "report is nil"},
+		{"cookie without a name", validator, []revokehttp.Option{revokehttp.WithCookie("", "/")}, "is empty"},
+		{"relative path of a cookie", validator, []revokehttp.Option{revokehttp.WithCookie("a", "b")}, "not begin with /"},
+		{"space in the name of a cookie", validator, []revokehttp.Option{revokehttp.WithCookie("a b", "/")}, "invalid"},
+		{"SameSite without a cookie", validator, []revokehttp.Option{revokehttp.WithSameSite(http.SameSiteLaxMode)}, "needs WithCookie"},
+		{
+			"default SameSite", validator,
+			[]revokehttp.Option{revokehttp.WithCookie("a", "/"), revokehttp.WithSameSite(http.SameSiteDefaultMode)}, "neither Lax",
+		},
+		{"origin without a scheme", validator, []revokehttp.Option{revokehttp.WithTrustedOrigin("app.example")}, "invalid origin"},
 	} {
-		if _, err := revokehttp.New(validator, opts...); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("New = %v, want %q", err, want)
-		}
-	}
-	if _, err := revokehttp.New[revoke.Claims](nil); err == nil {
-		t.Error("a nil validator is taken")
-	}
-	if _, err := s.guard.Logout(nil); err == nil {
-		t.Error("a nil store is taken")
-	}
-	for _, opt := range []revokehttp.LogoutOption{nil, revokehttp.RecordOption(nil), revokehttp.WithClearSiteData(), revokehttp.WithClearSiteData("cookie"), revokehttp.WithRecord(nil)} {
-		if _, err := s.guard.LogoutEverywhere(s.store, opt); err == nil {
-			t.Error("an option that is wrong is taken")
-		}
-	}
-	if w := httptest.NewRecorder(); s.guard.SetCookie(w, "x", time.Now()) == nil || s.guard.ClearCookie(w) == nil {
-		t.Error("a guard without a cookie sets one")
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if _, err := revokehttp.NewGuard(c.validator, c.opts...); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("NewGuard = %v, want %q", err, c.want)
+			}
+		})
 	}
 }

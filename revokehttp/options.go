@@ -4,135 +4,117 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/endpoint"
+	"github.com/pgrevoke/revoke/internal/logout"
 )
 
 // Defaults of the options.
 const (
-	DefaultRealm      = "api"           // of WithRealm: RFC 6750 §3 wants a parameter beside the scheme
-	DefaultRetryAfter = 5 * time.Second // of WithRetryAfter: what a failover takes
+	// DefaultRealm is "api": RFC 6750 §3 requires a parameter after the scheme.
+	DefaultRealm = endpoint.DefaultRealm
+
+	// DefaultRetryAfter is 5 s: about as long as a failover of Postgres takes.
+	DefaultRetryAfter = endpoint.DefaultRetryAfter
 )
 
-// Option configures [New].
-type Option interface{ toGuard(*config) error }
+// Option configures [NewGuard].
+type Option func(*options) error
+
+type options struct {
+	settings    endpoint.Settings
+	cookie      *cookie // nil if only the header counts
+	crossOrigin *http.CrossOriginProtection
+	preflight   bool
+	answer      func(http.ResponseWriter, *http.Request, error)
+}
+
+// WithRealm names the protected space in WWW-Authenticate (RFC 9110 §11.5), in printable ASCII
+// without quotes and backslashes. Default: [DefaultRealm].
+func WithRealm(realm string) Option {
+	return func(o *options) error { return o.settings.SetRealm(realm) }
+}
+
+// WithRetryAfter sets Retry-After in answers of 503, rounded up to seconds. Default:
+// [DefaultRetryAfter].
+func WithRetryAfter(d time.Duration) Option {
+	return func(o *options) error { return o.settings.SetRetryAfter(d) }
+}
+
+// WithReport sets a function that gets the reason of each refusal, for logs, before the answer is
+// written. The error contains no token; the request does. The function is called from several
+// goroutines. Default: none.
+func WithReport(report func(r *http.Request, err error)) Option {
+	return func(o *options) error { return o.settings.SetReport(report) }
+}
+
+// WithPreflight passes CORS preflights on to the next handler: OPTIONS with Origin and
+// Access-Control-Request-Method, which browsers send without credentials. Such a request may
+// come from anywhere, so the next handler must answer OPTIONS by itself, as CORS middleware
+// does, and not as it answers GET. [TokenFromContext] finds no token then. Default: a preflight
+// is refused like any request without a token.
+func WithPreflight() Option {
+	return func(o *options) error { o.preflight = true; return nil }
+}
+
+// WithErrorHandler replaces [Guard.Refuse] as the answer to a request that was refused, by the
+// guard or by one of its logouts. The error matches one of ErrNoToken, ErrBadRequest,
+// ErrCrossOrigin, revoke.ErrRevoked, revoke.ErrInvalidToken and revoke.ErrUnavailable. The
+// error of a logout may match none of them: then its outcome is unknown. The error is for logs
+// and not for the caller. The handler may call Guard.Refuse. It is called from several
+// goroutines.
+func WithErrorHandler(answer func(w http.ResponseWriter, r *http.Request, err error)) Option {
+	return func(o *options) error {
+		if answer == nil {
+			return errors.New("error handler is nil")
+		}
+		o.answer = answer
+		return nil
+	}
+}
 
 // LogoutOption configures [Guard.Logout] and [Guard.LogoutEverywhere].
-type LogoutOption interface{ toLogout(*logoutConfig) error }
+type LogoutOption func(*logoutOptions) error
 
-// CommonOption configures whatever answers requests: it is an [Option], a [RevocationOption], an [IntrospectionOption] and a
-// [ReceiverOption].
-type CommonOption func(*common) error
-
-// common is what everything that answers requests has.
-type common struct {
-	realm      string
-	retryAfter time.Duration
-	report     func(*http.Request, error)
+type logoutOptions struct {
+	clearSiteData string
+	record        logout.Record
 }
 
-func newCommon() common {
-	return common{DefaultRealm, DefaultRetryAfter, func(*http.Request, error) {}}
-}
-
-func (o CommonOption) toGuard(c *config) error { return run(o, &c.common) }
-
-// RecordOption configures whatever revokes: it is a [LogoutOption], a [RevocationOption] and a [ReceiverOption].
-type RecordOption func(*record) error
-
-// record is what is noted beside a revocation.
-type record []revoke.RevokeOption
-
-// after returns the record with defaults for what it does not say.
-func (r record) after(defaults ...revoke.RevokeOption) record { return append(defaults, r...) }
-
-func (o RecordOption) toLogout(c *logoutConfig) error { return run(o, &c.record) }
-
-// guardOption and logoutOption are options of one constructor alone.
-type (
-	guardOption  func(*config) error
-	logoutOption func(*logoutConfig) error
-)
-
-func (o guardOption) toGuard(c *config) error         { return o(c) }
-func (o logoutOption) toLogout(c *logoutConfig) error { return o(c) }
-
-var errNilOption = errors.New("an option is nil")
-
-// run applies an option that somebody else may have declared, and left nil.
-func run[O ~func(*C) error, C any](o O, c *C) error {
-	if o == nil {
-		return errNilOption
+// WithRecord sets reason and actor of the revocation: see revoke.WithReason and revoke.WithActor.
+// Default: the reason "logout", and the token's sub as the actor.
+func WithRecord(opts ...revoke.RevokeOption) LogoutOption {
+	return func(o *logoutOptions) error {
+		o.record = opts
+		return o.record.Check()
 	}
-	return o(c)
 }
 
-// apply runs options over their configuration; operation is for the error.
-func apply[O, C any](operation string, c *C, opts []O, to func(O, *C) error) error {
-	for _, opt := range opts {
-		if any(opt) == nil {
-			return fmt.Errorf("revokehttp: %s: %w", operation, errNilOption)
-		}
-		if err := to(opt, c); err != nil {
-			return fmt.Errorf("revokehttp: %s: %w", operation, err)
-		}
-	}
-	return nil
+// recordOf returns the record of a logout with this token.
+func (o *logoutOptions) recordOf(token revoke.Token) logout.Record {
+	return o.record.Over(revoke.WithReason("logout"), revoke.WithActor(token.Subject))
 }
 
-// WithRealm names the protected space in WWW-Authenticate (RFC 9110 §11.5), in printable ASCII without quotes and
-// backslashes. Default: [DefaultRealm].
-func WithRealm(realm string) CommonOption {
-	return func(c *common) error {
-		if realm == "" || !isQuotable(realm) {
-			return fmt.Errorf("realm %q is empty, or not printable ASCII without quotes and backslashes", realm)
+// siteData are the types that Clear-Site-Data may name (W3C Clear Site Data §3.1).
+var siteData = []string{"cache", "cookies", "storage", "executionContexts", "*"}
+
+// WithClearSiteData makes a browser delete the data that it has stored for the site: "cache",
+// "cookies", "storage", "executionContexts" or "*". Default: only the guard's cookie is deleted.
+func WithClearSiteData(types ...string) LogoutOption {
+	return func(o *logoutOptions) error {
+		if len(types) == 0 {
+			return errors.New("no type of site data is named")
 		}
-		c.realm = realm
+		for _, t := range types {
+			if !slices.Contains(siteData, t) {
+				return fmt.Errorf("type of site data %q is none of %q", t, siteData)
+			}
+		}
+		o.clearSiteData = `"` + strings.Join(types, `", "`) + `"`
 		return nil
-	}
-}
-
-// isQuotable reports whether s can stand between quotes in a header as it is.
-func isQuotable(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' || s[i] == '"' || s[i] == '\\' {
-			return false
-		}
-	}
-	return true
-}
-
-// WithRetryAfter sets what a 503 asks of clients in its Retry-After, rounded up to seconds. Default: [DefaultRetryAfter].
-func WithRetryAfter(d time.Duration) CommonOption {
-	return func(c *common) error {
-		if d <= 0 {
-			return fmt.Errorf("retry after %v is not positive", d)
-		}
-		c.retryAfter = d
-		return nil
-	}
-}
-
-// WithReport makes report be called with the reason of each refusal, for logs and metrics, before it is answered. What a caller
-// sent, a token or a secret, is not in it, but is in the request. It is called from several goroutines. Default: none.
-func WithReport(report func(r *http.Request, err error)) CommonOption {
-	return func(c *common) error {
-		if report == nil {
-			return errors.New("report is nil")
-		}
-		c.report = report
-		return nil
-	}
-}
-
-// WithRecord notes reason and actor of the revocation: see revoke.WithReason and revoke.WithActor. Each that it does not name
-// has its default. Of a logout that is the reason "logout" and as actor the token's sub; at [NewRevocation] the reason "revoked
-// by its client" and as actor the client's id; of a receiver a reason that names the protocol.
-func WithRecord(opts ...revoke.RevokeOption) RecordOption {
-	return func(r *record) error {
-		_, err := revoke.NewRecord(opts...)
-		*r = opts
-		return err
 	}
 }

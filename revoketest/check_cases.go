@@ -1,8 +1,10 @@
 package revoketest
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -11,10 +13,27 @@ import (
 )
 
 // badIDs are names that no store takes.
-var badIDs = map[string]string{
-	"too long":      strings.Repeat("x", revoke.MaxIDLength+1),
-	"invalid UTF-8": "a\xffb",
-	"NUL":           "a\x00b",
+var badIDs = []struct{ name, id string }{
+	{"too long", strings.Repeat("x", revoke.MaxIDLength+1)},
+	{"invalid UTF-8", "a\xffb"},
+	{"NUL", "a\x00b"},
+}
+
+// damage is a change to a token.
+type damage struct {
+	name  string
+	token func(*revoke.Token)
+}
+
+// nameFields put a name into each field of a token that has one.
+var nameFields = []struct {
+	name string
+	set  func(t *revoke.Token, id string)
+}{
+	{"issuer", func(t *revoke.Token, id string) { t.Issuer = id }},
+	{"id", func(t *revoke.Token, id string) { t.ID = id }},
+	{"session", func(t *revoke.Token, id string) { t.SessionID = id }},
+	{"subject", func(t *revoke.Token, id string) { t.Subject = id }},
 }
 
 var checkCases = []testCase{
@@ -22,17 +41,22 @@ var checkCases = []testCase{
 		p.accepts("fresh", p.token())
 	}},
 	{"Check/sees a revocation that was made before it, in each scope", func(p *probe) {
-		for scope, revokeIt := range map[revoke.Scope]func(revoke.Token) error{
-			revoke.ScopeToken:   func(t revoke.Token) error { return p.RevokeToken(p.ctx, t) },
-			revoke.ScopeSession: func(t revoke.Token) error { return p.RevokeSession(p.ctx, sessionOf(t)) },
-			revoke.ScopeUser:    func(t revoke.Token) error { _, err := p.RevokeUser(p.ctx, userOf(t)); return err },
-			revoke.ScopeIssuer:  func(t revoke.Token) error { _, err := p.RevokeIssuer(p.ctx, t.Issuer); return err },
+		for _, row := range []struct {
+			scope  revoke.Scope
+			revoke func(*probe, revoke.Token) error
+		}{
+			{revoke.ScopeToken, func(p *probe, t revoke.Token) error { return p.RevokeToken(p.ctx, t) }},
+			{revoke.ScopeSession, func(p *probe, t revoke.Token) error { return p.RevokeSession(p.ctx, t.Session()) }},
+			{revoke.ScopeUser, func(p *probe, t revoke.Token) error { _, err := p.RevokeUser(p.ctx, t.User()); return err }},
+			{revoke.ScopeIssuer, func(p *probe, t revoke.Token) error { _, err := p.RevokeIssuer(p.ctx, t.Issuer); return err }},
 		} {
-			token := p.token()
-			token.Issuer += "/" + string(scope)
-			p.accepts("before", token)
-			p.must("revoke", revokeIt(token))
-			p.refuses("after", token, scope)
+			p.row(string(row.scope), func(p *probe) {
+				token := p.token()
+				token.Issuer += "/" + string(row.scope)
+				p.accepts("before", token)
+				p.must("revoke", row.revoke(p, token))
+				p.refuses("after", token, row.scope)
+			})
 		}
 	}},
 	{"Check/names the narrowest scope", func(p *probe) {
@@ -40,10 +64,10 @@ var checkCases = []testCase{
 		_, err := p.RevokeIssuer(p.ctx, token.Issuer)
 		p.must("RevokeIssuer", err)
 		p.refuses("issuer", token, revoke.ScopeIssuer)
-		_, err = p.RevokeUser(p.ctx, userOf(token))
+		_, err = p.RevokeUser(p.ctx, token.User())
 		p.must("RevokeUser", err)
 		p.refuses("user", token, revoke.ScopeUser)
-		p.must("RevokeSession", p.RevokeSession(p.ctx, sessionOf(token)))
+		p.must("RevokeSession", p.RevokeSession(p.ctx, token.Session()))
 		p.refuses("session", token, revoke.ScopeSession)
 		p.must("RevokeToken", p.RevokeToken(p.ctx, token))
 		p.refuses("token", token, revoke.ScopeToken)
@@ -51,8 +75,8 @@ var checkCases = []testCase{
 	{"Check/knows a token by issuer and id together", func(p *probe) {
 		token := p.token()
 		p.must("RevokeToken", p.RevokeToken(p.ctx, token))
-		p.must("RevokeSession", p.RevokeSession(p.ctx, sessionOf(token)))
-		_, err := p.RevokeUser(p.ctx, userOf(token))
+		p.must("RevokeSession", p.RevokeSession(p.ctx, token.Session()))
+		_, err := p.RevokeUser(p.ctx, token.User())
 		p.must("RevokeUser", err)
 		_, err = p.RevokeIssuer(p.ctx, token.Issuer)
 		p.must("RevokeIssuer", err)
@@ -62,11 +86,13 @@ var checkCases = []testCase{
 	{"Check/compares bytewise", func(p *probe) {
 		token := with(p.token(), func(t *revoke.Token) { t.ID, t.SessionID, t.Subject = "Straße", "Straße", "Straße" })
 		p.must("RevokeToken", p.RevokeToken(p.ctx, token))
-		p.must("RevokeSession", p.RevokeSession(p.ctx, sessionOf(token)))
-		_, err := p.RevokeUser(p.ctx, userOf(token))
+		p.must("RevokeSession", p.RevokeSession(p.ctx, token.Session()))
+		_, err := p.RevokeUser(p.ctx, token.User())
 		p.must("RevokeUser", err)
 		for _, other := range []string{"straße", "STRASSE", "Strasse", "Straße ", " Straße", "Straße\n", "Strasẞe"} {
-			p.accepts(other, with(token, func(t *revoke.Token) { t.ID, t.SessionID, t.Subject = other, other, other }))
+			p.row(fmt.Sprintf("%q", other), func(p *probe) {
+				p.accepts(other, with(token, func(t *revoke.Token) { t.ID, t.SessionID, t.Subject = other, other, other }))
+			})
 		}
 		composed, decomposed := "caf\u00e9", "cafe\u0301"
 		token.ID = composed
@@ -86,46 +112,44 @@ var checkCases = []testCase{
 		whole := with(token, func(t *revoke.Token) { t.SessionID, t.Subject = "", "" })
 		p.refuses("without session and subject", whole, revoke.ScopeToken)
 	}},
-	{"Check/names nobody by an empty id", func(p *probe) {
+	{"Check/finds nothing by an empty id", func(p *probe) {
 		token := p.token()
-		for _, remove := range []func(*revoke.Token){
-			func(t *revoke.Token) { t.ID = "" },
-			func(t *revoke.Token) { t.SessionID = "" },
-			func(t *revoke.Token) { t.Subject = "" },
-		} {
-			p.accepts("one id less", with(token, remove))
+		for _, field := range nameFields[1:] {
+			p.row("no "+field.name, func(p *probe) {
+				p.accepts("one id less", with(token, func(t *revoke.Token) { field.set(t, "") }))
+			})
 		}
 	}},
 	{"Check/does not refuse for an epoch a token without a subject", func(p *probe) {
 		token := p.token()
-		_, err := p.RevokeUser(p.ctx, userOf(token))
+		_, err := p.RevokeUser(p.ctx, token.User())
 		p.must("RevokeUser", err)
 		p.accepts("no subject", with(token, func(t *revoke.Token) { t.Subject = "" }))
 	}},
 	{"Check/demands identity and times", func(p *probe) {
 		token := p.token()
-		for what, damage := range map[string]func(*revoke.Token){
-			"no issuer":          func(t *revoke.Token) { t.Issuer = "" },
-			"no id at all":       func(t *revoke.Token) { t.ID, t.SessionID, t.Subject = "", "", "" },
-			"no time of issue":   func(t *revoke.Token) { t.IssuedAt = time.Time{} },
-			"no expiry":          func(t *revoke.Token) { t.ExpiresAt = time.Time{} },
-			"expiry after 9999":  func(t *revoke.Token) { t.ExpiresAt = time.Unix(18446744074709, 0) },
-			"issued before 1970": func(t *revoke.Token) { t.IssuedAt = time.Unix(-9223372036855-1000000, 0) },
-			"issued after 9999":  func(t *revoke.Token) { t.IssuedAt = time.Unix(18446744074709, 0) },
-			"expiry before 1970": func(t *revoke.Token) { t.ExpiresAt = time.Unix(-1, 0) },
-			"expired long ago":   func(t *revoke.Token) { t.ExpiresAt = time.Now().Add(-revoke.MaxLeeway - time.Minute) },
-			"expiry in 500 days": func(t *revoke.Token) { t.ExpiresAt = time.Now().Add(500 * 24 * time.Hour) },
+		for _, row := range []damage{
+			{"no issuer", func(t *revoke.Token) { t.Issuer = "" }},
+			{"no id at all", func(t *revoke.Token) { t.ID, t.SessionID, t.Subject = "", "", "" }},
+			{"no time of issue", func(t *revoke.Token) { t.IssuedAt = time.Time{} }},
+			{"no expiry", func(t *revoke.Token) { t.ExpiresAt = time.Time{} }},
+			{"expiry after 9999", func(t *revoke.Token) { t.ExpiresAt = time.Unix(18446744074709, 0) }},
+			{"issued before 1970", func(t *revoke.Token) { t.IssuedAt = time.Unix(-9223372036855-1000000, 0) }},
+			{"issued after 9999", func(t *revoke.Token) { t.IssuedAt = time.Unix(18446744074709, 0) }},
+			{"expiry before 1970", func(t *revoke.Token) { t.ExpiresAt = time.Unix(-1, 0) }},
+			{"expired long ago", func(t *revoke.Token) { t.ExpiresAt = time.Now().Add(-revoke.MaxLeeway - time.Minute) }},
+			{"expiry in 500 days", func(t *revoke.Token) { t.ExpiresAt = time.Now().Add(500 * 24 * time.Hour) }},
 		} {
-			p.matches(what+": Check", p.Check(p.ctx, with(token, damage)), revoke.ErrInvalidToken)
+			p.row(row.name, func(p *probe) {
+				p.matches("Check", p.Check(p.ctx, with(token, row.token)), revoke.ErrInvalidToken)
+			})
 		}
-		for what, bad := range badIDs {
-			for _, damage := range []func(*revoke.Token){
-				func(t *revoke.Token) { t.Issuer = bad },
-				func(t *revoke.Token) { t.ID = bad },
-				func(t *revoke.Token) { t.SessionID = bad },
-				func(t *revoke.Token) { t.Subject = bad },
-			} {
-				p.matches(what+": Check", p.Check(p.ctx, with(token, damage)), revoke.ErrInvalidToken)
+		for _, bad := range badIDs {
+			for _, field := range nameFields {
+				p.row(field.name+" with "+bad.name, func(p *probe) {
+					damaged := with(token, func(t *revoke.Token) { field.set(t, bad.id) })
+					p.matches("Check", p.Check(p.ctx, damaged), revoke.ErrInvalidToken)
+				})
 			}
 		}
 		longest := with(token, func(t *revoke.Token) { t.ID = strings.Repeat("x", revoke.MaxIDLength) })
@@ -138,7 +162,7 @@ var checkCases = []testCase{
 		token.ExpiresAt = time.Now().Add(revoke.MaxTokenLifetime)
 		p.accepts("expires at MaxTokenLifetime", token)
 	}},
-	{"Check/is unavailable when ctx has ended, whatever was revoked", func(p *probe) {
+	{"Check/is unavailable when ctx has ended, also for a revoked token", func(p *probe) {
 		token := p.token()
 		p.must("RevokeToken", p.RevokeToken(p.ctx, token))
 		ctx, cancel := context.WithCancel(p.ctx)
@@ -157,12 +181,12 @@ var checkCases = []testCase{
 		for i := range errs {
 			group.Go(func() {
 				token := []revoke.Token{dead, alive}[i%2]
-				errs[i] = errors.Join(p.Check(p.ctx, token), p.RevokeToken(p.ctx, with(dead, func(t *revoke.Token) { t.ID += "x" })))
+				errs[i] = cmp.Or(p.RevokeToken(p.ctx, with(dead, func(t *revoke.Token) { t.ID += "x" })), p.Check(p.ctx, token))
 			})
 		}
 		group.Wait()
 		for i, err := range errs {
-			if errors.Is(err, revoke.ErrRevoked) != (i%2 == 0) {
+			if errors.Is(err, revoke.ErrRevoked) != (i%2 == 0) || (err != nil) != (i%2 == 0) {
 				p.errorf("goroutine %d: Check = %v", i, err)
 			}
 		}

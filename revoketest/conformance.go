@@ -12,33 +12,57 @@ import (
 	"github.com/pgrevoke/revoke"
 )
 
-// Test runs the conformance suite: every sentence of the comments on [revoke.Checker], [revoke.Revoker] and
-// [revoke.Store] is a subtest. open is called once for each of them and may return the same store every time, since each
-// uses an issuer of its own. The store's clock must agree with this machine's to within a second. The subtests run in
-// parallel and take a few seconds.
+// Test runs the conformance suite: every sentence of the comments on [revoke.Checker],
+// [revoke.Revoker] and [revoke.Store] is a subtest. open is called once for each of them and may
+// return the same store every time, since each uses an issuer of its own. The store's clock must
+// agree with this machine's to within a second. The subtests run in parallel and take a few
+// seconds.
 func Test(t *testing.T, open func(testing.TB) revoke.Store) {
 	t.Helper()
 	for _, c := range slices.Concat(checkCases, tokenCases, epochCases, storeCases) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			for _, err := range c.failures(t.Context(), open(t)) {
+			subtest := func(name string, run func() []error) {
+				t.Run(name, func(t *testing.T) {
+					for _, err := range run() {
+						t.Error(err)
+					}
+				})
+			}
+			for _, err := range c.failures(t.Context(), open(t), subtest) {
 				t.Error(err)
 			}
 		})
 	}
 }
 
-// testCase is one promise. It tells what is broken through its probe, so that a test of the suite can listen.
+// testCase is one promise. It tells what is broken through its probe, so that a test of the suite
+// can listen.
 type testCase struct {
 	name string
 	run  func(*probe)
 }
 
-// failures runs the case and returns what it found.
-func (c testCase) failures(ctx context.Context, store revoke.Store) (found []error) {
+// failures runs the case and returns what it found. Rows of the case are run by subtest, or as
+// part of the case where that is nil.
+func (c testCase) failures(ctx context.Context, store revoke.Store, subtest func(string, func() []error)) []error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	p := &probe{ctx: ctx, Store: store, issuer: "https://" + rand.Text() + ".example"}
+	p := &probe{ctx: ctx, Store: store, issuer: "https://" + rand.Text() + ".example", subtest: subtest}
+	return p.run(c.run)
+}
+
+// probe is a store under test, and what was found wrong with it.
+type probe struct {
+	revoke.Store
+	ctx     context.Context
+	issuer  string
+	subtest func(name string, run func() []error)
+	found   []error
+}
+
+// run calls a case or a row of it, and returns what it found.
+func (p *probe) run(run func(*probe)) (found []error) {
 	defer func() {
 		if r := recover(); r != nil {
 			if _, stopped := r.(stop); !stopped {
@@ -47,16 +71,18 @@ func (c testCase) failures(ctx context.Context, store revoke.Store) (found []err
 		}
 		found = p.found
 	}()
-	c.run(p)
+	run(p)
 	return p.found
 }
 
-// probe is a store under test, and what was found wrong with it.
-type probe struct {
-	revoke.Store
-	ctx    context.Context
-	issuer string
-	found  []error
+// row runs one row of a case's table, so that it can be run alone.
+func (p *probe) row(name string, run func(*probe)) {
+	row := &probe{ctx: p.ctx, Store: p.Store, issuer: p.issuer}
+	if p.subtest == nil {
+		p.found = append(p.found, row.run(run)...)
+		return
+	}
+	p.subtest(name, func() []error { return row.run(run) })
 }
 
 // stop ends a case that cannot go on.
@@ -91,14 +117,6 @@ func (p *probe) token() revoke.Token {
 func with(token revoke.Token, change func(*revoke.Token)) revoke.Token {
 	change(&token)
 	return token
-}
-
-func userOf(token revoke.Token) revoke.User {
-	return revoke.User{Issuer: token.Issuer, Subject: token.Subject}
-}
-
-func sessionOf(token revoke.Token) revoke.Session {
-	return revoke.Session{Issuer: token.Issuer, ID: token.SessionID}
 }
 
 // accepts expects nil from Check.
@@ -161,7 +179,7 @@ func (p *probe) unknown(what string, token revoke.Token) {
 	}
 }
 
-// near expects a time within some seconds of another: clocks differ, and machines are slow.
+// near expects a time within some seconds of another, because clocks differ and machines are slow.
 func (p *probe) near(what string, got, want time.Time) {
 	if d := got.Sub(want).Abs(); d > 30*time.Second {
 		p.errorf("%s = %v, want about %v", what, got, want)

@@ -7,10 +7,36 @@ import (
 	"github.com/pgrevoke/revoke"
 )
 
+// eachEpochCounts checks the token with claims around the epochs that stand, of which some have
+// been revoked.
+func (p *probe) eachEpochCounts(token revoke.Token, user, issuer bool) {
+	e, err := p.Epochs(p.ctx, token.User())
+	p.must("Epochs", err)
+	for _, row := range []struct {
+		name   string
+		epochs revoke.Epochs
+		dead   bool
+	}{
+		{"as they stand", e, false},
+		{"an older user", revoke.Epochs{User: e.User - 1, Issuer: e.Issuer}, user},
+		{"an older issuer", revoke.Epochs{User: e.User, Issuer: e.Issuer - 1}, issuer},
+		{"an older user and a newer issuer", revoke.Epochs{User: e.User - 1, Issuer: e.Issuer + 1}, user},
+		{"a newer user and an older issuer", revoke.Epochs{User: e.User + 1, Issuer: e.Issuer - 1}, issuer},
+	} {
+		if row.epochs.User < 0 || row.epochs.Issuer < 0 {
+			continue
+		}
+		err := p.Check(p.ctx, with(token, func(t *revoke.Token) { t.Epochs, t.HasEpochs = row.epochs, true }))
+		if (err != nil) != row.dead {
+			p.errorf("%s, %v against %v: Check = %v", row.name, row.epochs, e, err)
+		}
+	}
+}
+
 var epochCases = []testCase{
 	{"RevokeUser/revokes every earlier token, those of the same second too", func(p *probe) {
 		token := p.token()
-		_, err := p.RevokeUser(p.ctx, userOf(token))
+		_, err := p.RevokeUser(p.ctx, token.User())
 		p.must("RevokeUser", err)
 		p.refuses("earlier", token, revoke.ScopeUser)
 		p.refuses("another session", with(token, func(t *revoke.Token) { t.ID, t.SessionID = "a", "b" }), revoke.ScopeUser)
@@ -23,13 +49,13 @@ var epochCases = []testCase{
 	}},
 	{"RevokeUser/returns epochs for a token of the same request", func(p *probe) {
 		token := p.token()
-		before, err := p.Epochs(p.ctx, userOf(token))
+		before, err := p.Epochs(p.ctx, token.User())
 		p.must("Epochs", err)
-		after, err := p.RevokeUser(p.ctx, userOf(token))
+		after, err := p.RevokeUser(p.ctx, token.User())
 		p.must("RevokeUser", err)
-		p.refuses("with the epochs from before", with(token, func(t *revoke.Token) { t.Epochs = &before }), revoke.ScopeUser)
-		p.accepts("with the epochs from after", with(token, func(t *revoke.Token) { t.Epochs = &after }))
-		if read, err := p.Epochs(p.ctx, userOf(token)); err != nil || read != after {
+		p.refuses("with the epochs from before", with(token, func(t *revoke.Token) { t.Epochs, t.HasEpochs = before, true }), revoke.ScopeUser)
+		p.accepts("with the epochs from after", with(token, func(t *revoke.Token) { t.Epochs, t.HasEpochs = after, true }))
+		if read, err := p.Epochs(p.ctx, token.User()); err != nil || read != after {
 			p.errorf("Epochs = %v, %v, want %v", read, err, after)
 		}
 	}},
@@ -37,12 +63,12 @@ var epochCases = []testCase{
 		token := p.token()
 		var last revoke.Epochs
 		for range 20 {
-			next, err := p.RevokeUser(p.ctx, userOf(token))
+			next, err := p.RevokeUser(p.ctx, token.User())
 			p.must("RevokeUser", err)
 			if next.User <= last.User {
 				p.errorf("epoch %d follows %d", next.User, last.User)
 			}
-			p.refuses("with the epochs of the one before", with(token, func(t *revoke.Token) { t.Epochs = &last }), revoke.ScopeUser)
+			p.refuses("with the epochs of the one before", with(token, func(t *revoke.Token) { t.Epochs, t.HasEpochs = last, true }), revoke.ScopeUser)
 			last = next
 		}
 	}},
@@ -50,10 +76,10 @@ var epochCases = []testCase{
 		token := p.token()
 		t := token.IssuedAt
 		for range 2 {
-			p.must("RevokeUserBefore", p.RevokeUserBefore(p.ctx, userOf(token), t))
+			p.must("RevokeUserBefore", p.RevokeUserBefore(p.ctx, token.User(), t))
 			p.accepts("issued at t", token)
 			p.refuses("issued before t", with(token, func(k *revoke.Token) { k.IssuedAt = t.Add(-time.Second) }), revoke.ScopeUser)
-			epochs, err := p.Epochs(p.ctx, userOf(token))
+			epochs, err := p.Epochs(p.ctx, token.User())
 			p.must("Epochs", err)
 			if want := (revoke.Epochs{User: t.UnixMicro()}); epochs != want {
 				p.errorf("Epochs = %v, want %v", epochs, want)
@@ -62,25 +88,34 @@ var epochCases = []testCase{
 	}},
 	{"RevokeUserBefore/rounds up, so that nothing before t is left", func(p *probe) {
 		token := p.token()
-		p.must("RevokeUserBefore", p.RevokeUserBefore(p.ctx, userOf(token), token.IssuedAt.Add(time.Nanosecond)))
+		p.must("RevokeUserBefore", p.RevokeUserBefore(p.ctx, token.User(), token.IssuedAt.Add(time.Nanosecond)))
 		p.refuses("issued a nanosecond before t", token, revoke.ScopeUser)
 	}},
 	{"RevokeUserBefore/never moves an epoch back", func(p *probe) {
 		token := p.token()
-		want, err := p.RevokeUser(p.ctx, userOf(token))
+		want, err := p.RevokeUser(p.ctx, token.User())
 		p.must("RevokeUser", err)
-		p.must("RevokeUserBefore", p.RevokeUserBefore(p.ctx, userOf(token), time.Now().Add(-time.Hour)))
-		if got, err := p.Epochs(p.ctx, userOf(token)); err != nil || got != want {
+		p.must("RevokeUserBefore", p.RevokeUserBefore(p.ctx, token.User(), time.Now().Add(-time.Hour)))
+		if got, err := p.Epochs(p.ctx, token.User()); err != nil || got != want {
 			p.errorf("Epochs = %v, %v, want %v", got, err, want)
 		}
 		p.refuses("afterwards", token, revoke.ScopeUser)
 	}},
 	{"RevokeUserBefore/refuses a time that is far ahead, and writes nothing", func(p *probe) {
 		token := p.token()
-		for _, t := range []time.Time{time.Now().Add(revoke.MaxIssuerSkew + 10*time.Second), time.Unix(-1, 0), time.Unix(1<<40, 0)} {
-			if err := p.RevokeUserBefore(p.ctx, userOf(token), t); err == nil {
-				p.errorf("RevokeUserBefore(%v) succeeds", t)
-			}
+		for _, row := range []struct {
+			name string
+			t    time.Time
+		}{
+			{"far ahead", time.Now().Add(revoke.MaxIssuerSkew + 10*time.Second)},
+			{"before 1970", time.Unix(-1, 0)},
+			{"after 9999", time.Unix(1<<40, 0)},
+		} {
+			p.row(row.name, func(p *probe) {
+				if err := p.RevokeUserBefore(p.ctx, token.User(), row.t); err == nil {
+					p.errorf("RevokeUserBefore(%v) succeeds", row.t)
+				}
+			})
 		}
 		p.accepts("afterwards", token)
 	}},
@@ -92,82 +127,71 @@ var epochCases = []testCase{
 		p.refuses("another user", with(token, func(t *revoke.Token) { t.Subject = "other" }), revoke.ScopeIssuer)
 		p.refuses("no user", with(token, func(t *revoke.Token) { t.Subject = "" }), revoke.ScopeIssuer)
 		p.accepts("another issuer", with(token, func(t *revoke.Token) { t.Issuer += "/other" }))
-		epochs, err := p.Epochs(p.ctx, userOf(token))
+		epochs, err := p.Epochs(p.ctx, token.User())
 		p.must("Epochs", err)
 		if want := (revoke.Epochs{Issuer: since.UnixMicro()}); epochs != want {
 			p.errorf("Epochs = %v, want %v", epochs, want)
 		}
-		p.accepts("with these epochs", with(token, func(t *revoke.Token) { t.Epochs = &epochs }))
+		p.accepts("with these epochs", with(token, func(t *revoke.Token) { t.Epochs, t.HasEpochs = epochs, true }))
 		again, err := p.RevokeIssuer(p.ctx, p.issuer)
 		p.must("RevokeIssuer", err)
 		if !again.After(since) {
 			p.errorf("a repeat gives %v after %v", again, since)
 		}
-		p.refuses("with the epochs of the first", with(token, func(t *revoke.Token) { t.Epochs = &epochs }), revoke.ScopeIssuer)
+		p.refuses("with the epochs of the first", with(token, func(t *revoke.Token) { t.Epochs, t.HasEpochs = epochs, true }), revoke.ScopeIssuer)
 	}},
 	{"Epochs/user and issuer count each by itself, in every order", func(p *probe) {
 		base := time.Now().Add(-time.Hour).Truncate(time.Second)
 		for user := range 3 {
 			for issuer := range 2 {
-				token := p.token()
-				token.Issuer += fmt.Sprint("/", user, issuer)
-				if user > 0 {
-					p.must("RevokeUserBefore", p.RevokeUserBefore(p.ctx, userOf(token), base.Add(time.Duration(user)*time.Minute)))
-				}
-				if issuer > 0 {
-					_, err := p.RevokeIssuer(p.ctx, token.Issuer)
-					p.must("RevokeIssuer", err)
-				}
-				e, err := p.Epochs(p.ctx, userOf(token))
-				p.must("Epochs", err)
-				for _, c := range []struct {
-					epochs revoke.Epochs
-					dead   bool
-				}{
-					{e, false},
-					{revoke.Epochs{User: e.User - 1, Issuer: e.Issuer}, user > 0},
-					{revoke.Epochs{User: e.User, Issuer: e.Issuer - 1}, issuer > 0},
-					{revoke.Epochs{User: e.User - 1, Issuer: e.Issuer + 1}, user > 0},
-					{revoke.Epochs{User: e.User + 1, Issuer: e.Issuer - 1}, issuer > 0},
-				} {
-					if c.epochs.User < 0 || c.epochs.Issuer < 0 {
-						continue
+				p.row(fmt.Sprintf("user %d, issuer %d", user, issuer), func(p *probe) {
+					token := p.token()
+					token.Issuer += fmt.Sprint("/", user, issuer)
+					if user > 0 {
+						before := base.Add(time.Duration(user) * time.Minute)
+						p.must("RevokeUserBefore", p.RevokeUserBefore(p.ctx, token.User(), before))
 					}
-					err := p.Check(p.ctx, with(token, func(t *revoke.Token) { t.Epochs = &c.epochs }))
-					if (err != nil) != c.dead {
-						p.errorf("epochs %v against %v: Check = %v", c.epochs, e, err)
+					if issuer > 0 {
+						_, err := p.RevokeIssuer(p.ctx, token.Issuer)
+						p.must("RevokeIssuer", err)
 					}
-				}
+					p.eachEpochCounts(token, user > 0, issuer > 0)
+				})
 			}
 		}
 	}},
 	{"Epochs/are zero where nothing was revoked", func(p *probe) {
-		epochs, err := p.Epochs(p.ctx, userOf(p.token()))
+		epochs, err := p.Epochs(p.ctx, p.token().User())
 		if err != nil || epochs != (revoke.Epochs{}) {
 			p.errorf("Epochs = %v, %v, want zero", epochs, err)
 		}
 	}},
 	{"IssueTime/is alive, in whole seconds, and not ahead of the clock", func(p *probe) {
 		token := p.token()
-		for _, revokeIt := range []func() error{
-			func() error { return nil },
-			func() error { _, err := p.RevokeUser(p.ctx, userOf(token)); return err },
-			func() error { _, err := p.RevokeIssuer(p.ctx, token.Issuer); return err },
+		for _, row := range []struct {
+			name   string
+			revoke func() error
+		}{
+			{"nothing was revoked", func() error { return nil }},
+			{"after RevokeUser", func() error { _, err := p.RevokeUser(p.ctx, token.User()); return err }},
+			{"after RevokeIssuer", func() error { _, err := p.RevokeIssuer(p.ctx, token.Issuer); return err }},
 		} {
-			p.must("revoke", revokeIt())
-			start := time.Now()
-			iat, err := p.IssueTime(p.ctx, userOf(token))
-			p.must("IssueTime", err)
-			if iat.Nanosecond() != 0 {
-				p.errorf("IssueTime = %v, want whole seconds", iat)
-			}
-			if ahead := time.Until(iat); ahead > time.Second {
-				p.errorf("IssueTime is %v ahead", ahead)
-			}
-			if took := time.Since(start); took > 5*time.Second {
-				p.errorf("IssueTime took %v", took)
-			}
-			p.accepts("stamped with it", with(token, func(t *revoke.Token) { t.IssuedAt = iat }))
+			p.row(row.name, func(p *probe) {
+				p.must("revoke", row.revoke())
+				start := time.Now()
+				iat, err := p.IssueTime(p.ctx, token.User())
+				p.must("IssueTime", err)
+				if iat.Nanosecond() != 0 {
+					p.errorf("IssueTime = %v, want whole seconds", iat)
+				}
+				if ahead := time.Until(iat); ahead > time.Second {
+					p.errorf("IssueTime is %v ahead", ahead)
+				}
+				if took := time.Since(start); took > 5*time.Second {
+					p.errorf("IssueTime took %v", took)
+				}
+				p.accepts("stamped with it", with(token, func(t *revoke.Token) { t.IssuedAt = iat }))
+			})
 		}
 	}},
 	{"IssueTime/works within about a second of a hundred revocations", func(p *probe) {
@@ -175,24 +199,24 @@ var epochCases = []testCase{
 		var last revoke.Epochs
 		for range 100 {
 			var err error
-			last, err = p.RevokeUser(p.ctx, userOf(token))
+			last, err = p.RevokeUser(p.ctx, token.User())
 			p.must("RevokeUser", err)
 		}
 		// A rule that adds a second for each would be far ahead now.
 		if ahead := time.Until(time.UnixMicro(last.User)); ahead > time.Second {
 			p.errorf("after a hundred revocations the epoch is %v ahead", ahead)
 		}
-		iat, err := p.IssueTime(p.ctx, userOf(token))
+		iat, err := p.IssueTime(p.ctx, token.User())
 		p.must("IssueTime", err)
 		p.accepts("signed in again", with(token, func(t *revoke.Token) { t.IssuedAt = iat }))
 	}},
 	{"IssueTime/ends with ctx", func(p *probe) {
 		token := p.token()
-		_, err := p.RevokeUser(p.ctx, userOf(token))
+		_, err := p.RevokeUser(p.ctx, token.User())
 		p.must("RevokeUser", err)
 		ctx, cancel := contextFor(p.ctx, time.Millisecond)
 		defer cancel()
-		if _, err := p.IssueTime(ctx, userOf(token)); err != nil {
+		if _, err := p.IssueTime(ctx, token.User()); err != nil {
 			p.matches("IssueTime", err, revoke.ErrUnavailable)
 		}
 	}},

@@ -9,8 +9,9 @@ import (
 	"github.com/pgrevoke/revoke"
 )
 
-// Faulty is a [revoke.Store] that fails while it is told to: for the test that an app answers 503, and lets nobody in, when
-// its database is down. Otherwise it passes everything on. It may be used from several goroutines.
+// Faulty is a [revoke.Store] that fails while it is told to: for the test that an app answers
+// 503, and accepts no token, when its database is down. Otherwise it passes everything on. It
+// may be used from several goroutines.
 type Faulty struct {
 	store   revoke.Store
 	failure atomic.Pointer[failure] // nil while it works
@@ -27,11 +28,12 @@ var _ revoke.Store = (*Faulty)(nil)
 // NewFaulty returns a store that works as the one it is given until [Faulty.Fail] is called.
 func NewFaulty(store revoke.Store) *Faulty { return &Faulty{store: store} }
 
-// Fail makes every call from now on fail with an error that matches revoke.ErrUnavailable and cause, before anything is
-// done. A nil cause ends it.
+// Fail makes every call from now on fail with an error that matches revoke.ErrUnavailable and
+// cause, before anything is done. A nil cause ends it.
 func (f *Faulty) Fail(cause error) { f.set(cause, false) }
 
-// FailAfter is like Fail, but what was asked for is done first, as when the connection is lost after a commit.
+// FailAfter is like Fail, but what was asked for is done first, as when the connection is lost
+// after a commit.
 func (f *Faulty) FailAfter(cause error) { f.set(cause, true) }
 
 func (f *Faulty) set(cause error, after bool) {

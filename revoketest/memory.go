@@ -1,6 +1,6 @@
-// Package revoketest is for the tests of apps that use revoke, and of stores that implement it: a store in memory, a store
-// that fails on purpose, and the conformance suite that every store passes. It imports nothing but revoke and the
-// standard library.
+// Package revoketest is for the tests of apps that use revoke, and of stores that implement it:
+// a store in memory, a store that fails on purpose, and the conformance suite that every store
+// passes. It imports revoke and the standard library only.
 package revoketest
 
 import (
@@ -9,21 +9,20 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/pgrevoke/revoke"
 )
 
-// Memory is a [revoke.Store] in memory, for tests. It keeps every promise of the interface but that of surviving its
-// process. It may be used from several goroutines.
+// Memory is a [revoke.Store] in memory, for tests. It keeps every promise of the interface but
+// that of surviving its process. It may be used from several goroutines.
 type Memory struct {
 	now  func() time.Time
-	turn chan struct{} // holds one element while somebody writes, for as long as a transaction
+	turn chan struct{} // holds one element while a writer works, for as long as a transaction
 
 	mu     sync.Mutex
-	state  state
+	rows   rows
 	missed error // the first write that failed
 }
 
@@ -39,111 +38,83 @@ func WithClock(now func() time.Time) MemoryOption {
 
 // NewMemory returns an empty store.
 func NewMemory(opts ...MemoryOption) *Memory {
-	m := newMemory(newState())
+	m := newMemory(make(rows))
 	for _, opt := range opts {
 		opt(m)
 	}
 	return m
 }
 
-func newMemory(s state) *Memory {
-	return &Memory{now: time.Now, turn: make(chan struct{}, 1), state: s}
+func newMemory(r rows) *Memory {
+	return &Memory{now: time.Now, turn: make(chan struct{}, 1), rows: r}
 }
 
-// name is what a record is found by: id is the jti, sid or subject, and empty for an issuer.
-type name struct {
-	scope      revoke.Scope
-	issuer, id string
-}
+// rows are records by their key.
+type rows map[[16]byte]revoke.Revocation
 
-type record struct {
-	since     time.Time
-	expiresAt time.Time
-	note      revoke.Record
-}
-
-type state map[name]record
-
-func newState() state { return make(state) }
-
-// keepFor is how long a record is kept whose tokens' expiry is not known.
-const keepFor = revoke.MaxTokenLifetime + revoke.MaxLeeway
-
-// annotate adds a reason and an actor, of which the first stay.
-func (r *record) annotate(note revoke.Record) {
-	r.note.Reason = cmp.Or(r.note.Reason, note.Reason)
-	r.note.Actor = cmp.Or(r.note.Actor, note.Actor)
-}
-
-func (r *record) keepUntil(t time.Time) {
-	if t.After(r.expiresAt) {
-		r.expiresAt = t
+// tell tells the verdict which of its keys there are, and returns the rows at their places.
+func (r rows) tell(v *revoke.Verdict, keys [4][16]byte) (found [4]revoke.Revocation) {
+	for i, key := range keys {
+		if row, ok := r[key]; ok {
+			v.Found(i, row.Since.UnixMicro())
+			found[i] = row
+		}
 	}
+	return found
 }
+
+// keepFor is how long a record of tokens with an unknown expiry is kept.
+const keepFor = revoke.MaxTokenLifetime + revoke.MaxLeeway
 
 // Check implements [revoke.Checker].
 func (m *Memory) Check(ctx context.Context, token revoke.Token) error {
-	if err := token.ValidateCheck(); err != nil {
-		return fmt.Errorf("revoketest: Check: %w", err)
-	}
-	if err := unavailable(ctx, "Check"); err != nil {
+	var v revoke.Verdict
+	if _, err := m.ask(ctx, "Check", &v, token, v.OfToken); err != nil {
 		return err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, n := range []name{{revoke.ScopeToken, token.Issuer, token.ID}, {revoke.ScopeSession, token.Issuer, token.SessionID}} {
-		if r, ok := m.state[n]; ok && n.id != "" {
-			return &revoke.RevokedError{Scope: n.scope, Since: r.since}
-		}
-	}
-	epochs := m.state.epochs(revoke.User{Issuer: token.Issuer, Subject: token.Subject})
-	if err := epochs.Judge(token); err != nil {
-		return err
-	}
-	if err := token.ValidateLifetime(m.now()); err != nil {
-		return fmt.Errorf("revoketest: Check: %w", err)
-	}
-	return nil
+	return named("Check", v.Check(m.now()))
 }
 
 // Lookup implements [revoke.Store].
 func (m *Memory) Lookup(ctx context.Context, token revoke.Token) ([]revoke.Revocation, error) {
-	if err := token.ValidateCheck(); err != nil {
-		return nil, fmt.Errorf("revoketest: Lookup: %w", err)
-	}
-	if err := unavailable(ctx, "Lookup"); err != nil {
+	var v revoke.Verdict
+	found, err := m.ask(ctx, "Lookup", &v, token, v.OfToken)
+	if err != nil {
 		return nil, err
+	}
+	var revocations []revoke.Revocation
+	for i, row := range found {
+		if v.Refuses(i) {
+			revocations = append(revocations, row)
+		}
+	}
+	return revocations, nil
+}
+
+// ask asks the verdict's question of the rows.
+func (m *Memory) ask(ctx context.Context, operation string, v *revoke.Verdict, token revoke.Token,
+	question func(revoke.Token) ([4][16]byte, error),
+) (found [4]revoke.Revocation, err error) {
+	keys, err := question(token)
+	if err == nil {
+		err = unavailable(ctx)
+	}
+	if err != nil {
+		return found, named(operation, err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var found []revoke.Revocation
-	for _, n := range []name{
-		{revoke.ScopeToken, token.Issuer, token.ID},
-		{revoke.ScopeSession, token.Issuer, token.SessionID},
-		{revoke.ScopeUser, token.Issuer, token.Subject},
-		{revoke.ScopeIssuer, token.Issuer, ""},
-	} {
-		r, ok := m.state[n]
-		alive := n.scope == revoke.ScopeUser && (revoke.Epochs{User: r.since.UnixMicro()}).Judge(token) == nil ||
-			n.scope == revoke.ScopeIssuer && (revoke.Epochs{Issuer: r.since.UnixMicro()}).Judge(token) == nil
-		if !ok || alive {
-			continue
-		}
-		found = append(found, revoke.Revocation{
-			Scope: n.scope, Since: r.since, ExpiresAt: r.expiresAt, Reason: r.note.Reason, Actor: r.note.Actor,
-		})
-	}
-	return found, nil
+	return m.rows.tell(v, keys), nil
 }
 
 // IssueTime implements [revoke.Store].
 func (m *Memory) IssueTime(ctx context.Context, user revoke.User) (time.Time, error) {
 	for {
-		epochs, err := m.Epochs(ctx, user)
+		v, err := m.askUser(ctx, user)
 		if err != nil {
-			return time.Time{}, err
+			return time.Time{}, named("IssueTime", err)
 		}
-		iat, wait := epochs.IssueTime(m.now())
+		iat, wait := v.IssueTime(m.now())
 		if wait == 0 {
 			return iat, nil
 		}
@@ -152,20 +123,40 @@ func (m *Memory) IssueTime(ctx context.Context, user revoke.User) (time.Time, er
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return time.Time{}, unavailable(ctx, "IssueTime")
+			return time.Time{}, named("IssueTime", unavailable(ctx))
 		}
 	}
 }
 
-// InTx implements [revoke.Store]: fn works on a copy, which replaces the original if fn returns nil. Other writers wait,
-// so within fn a write by the store itself waits until its ctx ends.
+// Epochs implements [revoke.Revoker].
+func (m *Memory) Epochs(ctx context.Context, user revoke.User) (revoke.Epochs, error) {
+	v, err := m.askUser(ctx, user)
+	return v.Epochs(), named("Epochs", err)
+}
+
+func (m *Memory) askUser(ctx context.Context, user revoke.User) (v revoke.Verdict, err error) {
+	keys, err := v.OfUser(user)
+	if err == nil {
+		err = unavailable(ctx)
+	}
+	if err != nil {
+		return v, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rows.tell(&v, keys)
+	return v, nil
+}
+
+// InTx implements [revoke.Store]: fn works on a copy, which replaces the original if fn returns
+// nil. Other writers wait, so within fn a write by the store itself waits until its ctx ends.
 func (m *Memory) InTx(ctx context.Context, fn func(revoke.Revoker) error) error {
-	if err := m.begin(ctx, "InTx"); err != nil {
-		return err
+	if err := m.begin(ctx); err != nil {
+		return named("InTx", err)
 	}
 	defer m.end()
 	m.mu.Lock()
-	work := newMemory(maps.Clone(m.state))
+	work := newMemory(maps.Clone(m.rows))
 	m.mu.Unlock()
 	work.now = m.now
 	if err := cmp.Or(fn(struct{ revoke.Revoker }{work}), work.missed); err != nil {
@@ -173,20 +164,20 @@ func (m *Memory) InTx(ctx context.Context, fn func(revoke.Revoker) error) error 
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.state = work.state
+	m.rows = work.rows
 	return nil
 }
 
 // begin waits for the turn to write.
-func (m *Memory) begin(ctx context.Context, operation string) error {
-	if err := unavailable(ctx, operation); err != nil {
+func (m *Memory) begin(ctx context.Context) error {
+	if err := unavailable(ctx); err != nil {
 		return err
 	}
 	select {
 	case m.turn <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return unavailable(ctx, operation)
+		return unavailable(ctx)
 	}
 }
 
@@ -196,76 +187,91 @@ func (m *Memory) end() { <-m.turn }
 func (m *Memory) Sweep() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	before := len(m.state)
+	before := len(m.rows)
 	limit := m.now().Add(-revoke.RetentionMargin)
-	maps.DeleteFunc(m.state, func(_ name, r record) bool { return r.expiresAt.Before(limit) })
-	return before - len(m.state)
+	maps.DeleteFunc(m.rows, func(_ [16]byte, r revoke.Revocation) bool { return r.ExpiresAt.Before(limit) })
+	return before - len(m.rows)
 }
 
 // RevokeToken implements [revoke.Revoker].
 func (m *Memory) RevokeToken(ctx context.Context, token revoke.Token, opts ...revoke.RevokeOption) error {
-	return m.RevokeTokens(ctx, []revoke.Token{token}, opts...)
+	return m.revokeTokens(ctx, "RevokeToken", []revoke.Token{token}, opts)
 }
 
 // RevokeTokens implements [revoke.Revoker].
 func (m *Memory) RevokeTokens(ctx context.Context, tokens []revoke.Token, opts ...revoke.RevokeOption) error {
+	return m.revokeTokens(ctx, "RevokeTokens", tokens, opts)
+}
+
+func (m *Memory) revokeTokens(ctx context.Context, operation string, tokens []revoke.Token, opts []revoke.RevokeOption) error {
+	records := make([]revoke.Revocation, len(tokens))
 	var invalid error
-	for _, token := range tokens {
-		invalid = errors.Join(invalid, token.ValidateRevocation())
+	for i, token := range tokens {
+		r, err := tokenRecord(token, opts)
+		invalid = cmp.Or(invalid, err)
+		records[i] = r
 	}
-	return m.write(ctx, "RevokeTokens", invalid, opts, func(now time.Time, note revoke.Record) error {
-		for _, token := range tokens {
-			expiresAt := token.ExpiresAt
-			if expiresAt.IsZero() {
-				expiresAt = now.Add(keepFor)
-			}
-			if expiresAt.After(now.Add(-revoke.RetentionMargin)) {
-				m.state.put(name{revoke.ScopeToken, token.Issuer, token.ID}, now, expiresAt, note)
-			}
+	return m.write(ctx, operation, invalid, func(now time.Time) error {
+		for _, r := range records {
+			m.rows.put(r, now)
 		}
 		return nil
 	})
 }
 
+// tokenRecord returns the record of the token's revocation.
+func tokenRecord(token revoke.Token, opts []revoke.RevokeOption) (revoke.Revocation, error) {
+	r, err := revoke.ScopeToken.Revocation(token.Issuer, token.ID, opts...)
+	if err == nil && !token.ExpiresAt.IsZero() {
+		_, err = new(revoke.Verdict).OfRedemption(token) // says what is wrong with the expiry
+	}
+	r.ExpiresAt = token.ExpiresAt
+	return r, err
+}
+
 // RevokeSession implements [revoke.Revoker].
 func (m *Memory) RevokeSession(ctx context.Context, session revoke.Session, opts ...revoke.RevokeOption) error {
-	return m.write(ctx, "RevokeSession", session.Validate(), opts, func(now time.Time, note revoke.Record) error {
-		m.state.put(name{revoke.ScopeSession, session.Issuer, session.ID}, now, now.Add(keepFor), note)
+	r, err := revoke.ScopeSession.Revocation(session.Issuer, session.ID, opts...)
+	return m.write(ctx, "RevokeSession", err, func(now time.Time) error {
+		m.rows.put(r, now)
 		return nil
 	})
 }
 
 // RevokeUser implements [revoke.Revoker].
 func (m *Memory) RevokeUser(ctx context.Context, user revoke.User, opts ...revoke.RevokeOption) (epochs revoke.Epochs, err error) {
-	err = m.write(ctx, "RevokeUser", user.Validate(), opts, func(now time.Time, note revoke.Record) error {
-		m.state.moveEpoch(name{revoke.ScopeUser, user.Issuer, user.Subject}, now, note)
-		epochs = m.state.epochs(user)
-		return nil
+	r, err := revoke.ScopeUser.Revocation(user.Issuer, user.Subject, opts...)
+	err = m.write(ctx, "RevokeUser", err, func(now time.Time) error {
+		m.rows.moveEpoch(r, now)
+		var v revoke.Verdict
+		keys, err := v.OfUser(user)
+		m.rows.tell(&v, keys)
+		epochs = v.Epochs()
+		return err
 	})
 	return epochs, err
 }
 
 // RevokeUserBefore implements [revoke.Revoker].
 func (m *Memory) RevokeUserBefore(ctx context.Context, user revoke.User, t time.Time, opts ...revoke.RevokeOption) error {
-	invalid := user.Validate()
-	if t.Unix() < 0 || t.Year() > 9999 {
-		invalid = errors.Join(invalid, errors.New("time lies before 1970 or after 9999"))
+	r, err := revoke.ScopeUser.Revocation(user.Issuer, user.Subject, opts...)
+	if err == nil && (t.Unix() < 0 || t.Year() > 9999) {
+		err = errors.New("time lies before 1970 or after 9999")
 	}
-	return m.write(ctx, "RevokeUserBefore", invalid, opts, func(now time.Time, note revoke.Record) error {
+	return m.write(ctx, "RevokeUserBefore", err, func(now time.Time) error {
 		if t.After(now.Add(revoke.MaxIssuerSkew)) {
 			return fmt.Errorf("time %s lies more than %v ahead of the clock", t.UTC().Format(time.RFC3339), revoke.MaxIssuerSkew)
 		}
-		before := t.Add(time.Microsecond - time.Nanosecond).Truncate(time.Microsecond)
-		m.state.raiseEpoch(name{revoke.ScopeUser, user.Issuer, user.Subject}, before, now, note)
+		m.rows.raiseEpoch(r, new(revoke.Verdict).Epoch(t), now)
 		return nil
 	})
 }
 
 // RevokeIssuer implements [revoke.Revoker].
 func (m *Memory) RevokeIssuer(ctx context.Context, issuer string, opts ...revoke.RevokeOption) (since time.Time, err error) {
-	invalid := revoke.User{Issuer: issuer, Subject: "every user"}.Validate()
-	err = m.write(ctx, "RevokeIssuer", invalid, opts, func(now time.Time, note revoke.Record) error {
-		since = m.state.moveEpoch(name{revoke.ScopeIssuer, issuer, ""}, now, note)
+	r, err := revoke.ScopeIssuer.Revocation(issuer, "", opts...)
+	err = m.write(ctx, "RevokeIssuer", err, func(now time.Time) error {
+		since = m.rows.moveEpoch(r, now)
 		return nil
 	})
 	return since, err
@@ -273,105 +279,103 @@ func (m *Memory) RevokeIssuer(ctx context.Context, issuer string, opts ...revoke
 
 // Redeem implements [revoke.Revoker].
 func (m *Memory) Redeem(ctx context.Context, token revoke.Token, opts ...revoke.RevokeOption) error {
-	invalid := cmp.Or(token.ValidateRevocation(), token.ValidateRedeem(token.ExpiresAt))
-	var spent error
-	err := m.write(ctx, "Redeem", invalid, opts, func(now time.Time, note revoke.Record) error {
-		n := name{revoke.ScopeToken, token.Issuer, token.ID}
-		if r, ok := m.state[n]; ok {
-			spent = &revoke.RevokedError{Scope: revoke.ScopeToken, Since: r.since}
-			return nil
-		}
-		if err := token.ValidateRedeem(now); err != nil {
+	var v revoke.Verdict
+	r, err := tokenRecord(token, opts)
+	keys, invalid := v.OfRedemption(token)
+	return m.write(ctx, "Redeem", cmp.Or(err, invalid), func(now time.Time) error {
+		m.rows.tell(&v, keys)
+		if err := v.Redeem(now); err != nil {
 			return err
 		}
-		m.state.put(n, now, token.ExpiresAt, note)
+		m.rows.put(r, now)
 		return nil
 	})
-	return cmp.Or(err, spent)
-}
-
-// Epochs implements [revoke.Revoker].
-func (m *Memory) Epochs(ctx context.Context, user revoke.User) (revoke.Epochs, error) {
-	if err := user.Validate(); err != nil {
-		return revoke.Epochs{}, fmt.Errorf("revoketest: Epochs: %w", err)
-	}
-	if err := unavailable(ctx, "Epochs"); err != nil {
-		return revoke.Epochs{}, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.state.epochs(user), nil
 }
 
 // write runs one write under the lock, after its input was found valid.
-func (m *Memory) write(ctx context.Context, operation string, invalid error, opts []revoke.RevokeOption,
-	apply func(now time.Time, note revoke.Record) error,
-) error {
-	note, err := revoke.NewRecord(opts...)
-	if err := errors.Join(err, invalid); err != nil {
-		return fmt.Errorf("revoketest: %s: %w", operation, err)
+func (m *Memory) write(ctx context.Context, operation string, invalid error, apply func(now time.Time) error) error {
+	if invalid != nil {
+		return named(operation, invalid)
 	}
-	if err := m.begin(ctx, operation); err != nil {
+	if err := m.begin(ctx); err != nil {
 		m.mu.Lock()
 		defer m.mu.Unlock()
+		err = named(operation, err)
 		m.missed = cmp.Or(m.missed, err)
 		return err
 	}
 	defer m.end()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := apply(m.now().Round(0), note); err != nil {
-		return fmt.Errorf("revoketest: %s: %w", operation, err)
+	return named(operation, apply(m.now().Round(0)))
+}
+
+// named names the operation that failed. A *revoke.RevokedError says enough by itself.
+func named(operation string, err error) error {
+	if revoked := (*revoke.RevokedError)(nil); err == nil || errors.As(err, &revoked) {
+		return err
 	}
-	return nil
+	return fmt.Errorf("revoketest: %s: %w", operation, err)
 }
 
 // unavailable reports a context that has ended.
-func unavailable(ctx context.Context, operation string) error {
+func unavailable(ctx context.Context) error {
 	if ctx.Err() == nil {
 		return nil
 	}
-	return fmt.Errorf("revoketest: %s: %w: %w", operation, revoke.ErrUnavailable, context.Cause(ctx))
+	return fmt.Errorf("%w: %w", revoke.ErrUnavailable, context.Cause(ctx))
 }
 
-// put adds a record, or keeps the one that is there for longer.
-func (s state) put(n name, now, expiresAt time.Time, note revoke.Record) {
-	r, ok := s[n]
-	if !ok {
-		r.since = now.UTC()
+// put adds a record, or keeps the one that is there for longer. A zero ExpiresAt counts as
+// MaxTokenLifetime from now, and one that has passed as now.
+func (r rows) put(record revoke.Revocation, now time.Time) {
+	record.Since = now.UTC()
+	switch {
+	case record.ExpiresAt.IsZero():
+		record.ExpiresAt = now.Add(keepFor)
+	case record.ExpiresAt.Before(now):
+		record.ExpiresAt = now
 	}
-	r.keepUntil(expiresAt)
-	r.annotate(note)
-	s[n] = r
+	key := record.Scope.Key(record.Issuer, record.ID)
+	if old, ok := r[key]; ok {
+		record.Since = old.Since
+		record = merge(old, record)
+	}
+	r[key] = record
 }
 
 // moveEpoch moves an epoch to now, and by a microsecond at least.
-func (s state) moveEpoch(n name, now time.Time, note revoke.Record) time.Time {
-	epoch := time.UnixMicro(max(now.UnixMicro(), s.micros(n)) + 1).UTC()
-	s.raiseEpoch(n, epoch, now, note)
+func (r rows) moveEpoch(record revoke.Revocation, now time.Time) time.Time {
+	old := r[record.Scope.Key(record.Issuer, record.ID)].Since.UnixMicro()
+	epoch := time.UnixMicro(max(now.UnixMicro(), old) + 1).UTC()
+	r.raiseEpoch(record, epoch, now)
 	return epoch
 }
 
 // raiseEpoch sets an epoch to t at least.
-func (s state) raiseEpoch(n name, t, now time.Time, note revoke.Record) {
-	r := s[n]
-	r.since = time.UnixMicro(max(t.UnixMicro(), s.micros(n))).UTC()
-	r.keepUntil(slices.MaxFunc([]time.Time{now, r.since}, time.Time.Compare).Add(keepFor))
-	r.annotate(note)
-	s[n] = r
+func (r rows) raiseEpoch(record revoke.Revocation, t, now time.Time) {
+	record.Since = t
+	key := record.Scope.Key(record.Issuer, record.ID)
+	old, ok := r[key]
+	if ok && old.Since.After(t) {
+		record.Since = old.Since
+	}
+	record.ExpiresAt = now.Add(keepFor)
+	if record.Since.After(now) {
+		record.ExpiresAt = record.Since.Add(keepFor)
+	}
+	if ok {
+		record = merge(old, record)
+	}
+	r[key] = record
 }
 
-// micros returns an epoch in microseconds since 1970, 0 where there is none.
-func (s state) micros(n name) int64 {
-	if r, ok := s[n]; ok {
-		return r.since.UnixMicro()
+// merge keeps the later expiry, and the reason and the actor that were there first.
+func merge(old, record revoke.Revocation) revoke.Revocation {
+	if old.ExpiresAt.After(record.ExpiresAt) {
+		record.ExpiresAt = old.ExpiresAt
 	}
-	return 0
-}
-
-func (s state) epochs(user revoke.User) revoke.Epochs {
-	return revoke.Epochs{
-		User:   s.micros(name{revoke.ScopeUser, user.Issuer, user.Subject}),
-		Issuer: s.micros(name{revoke.ScopeIssuer, user.Issuer, ""}),
-	}
+	record.Reason = cmp.Or(old.Reason, record.Reason)
+	record.Actor = cmp.Or(old.Actor, record.Actor)
+	return record
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/testkit"
 )
 
 func TestMemory(t *testing.T) {
@@ -21,44 +22,49 @@ func TestFaultyPassesOn(t *testing.T) {
 	Test(t, func(testing.TB) revoke.Store { return NewFaulty(NewMemory()) })
 }
 
+// newToken returns a token that is valid at now.
+func newToken(now time.Time) revoke.Token {
+	return revoke.Token{Issuer: "i", ID: "a", Subject: "s", IssuedAt: now, ExpiresAt: now.Add(time.Hour)}
+}
+
 func TestFaultyFails(t *testing.T) {
 	t.Parallel()
-	ctx := t.Context()
-	store := NewFaulty(NewMemory())
-	down := errors.New("the network is gone")
-	now := time.Now()
-	token := revoke.Token{Issuer: "i", ID: "a", Subject: "s", IssuedAt: now, ExpiresAt: now.Add(time.Hour)}
-
-	store.Fail(down)
-	if err := store.RevokeToken(ctx, token); !errors.Is(err, down) || !errors.Is(err, revoke.ErrUnavailable) {
-		t.Errorf("RevokeToken = %v", err)
-	}
-	if err := store.Check(ctx, token); !errors.Is(err, revoke.ErrUnavailable) {
-		t.Errorf("Check = %v", err)
-	}
-	store.Fail(nil)
-	if err := store.Check(ctx, token); err != nil {
-		t.Errorf("after a write that failed before it was done: Check = %v", err)
-	}
-	store.FailAfter(down)
-	if err := store.RevokeToken(ctx, token); !errors.Is(err, down) {
-		t.Errorf("RevokeToken = %v", err)
-	}
-	store.Fail(nil)
-	if err := store.Check(ctx, token); !errors.Is(err, revoke.ErrRevoked) {
-		t.Errorf("after a write that failed when it was done: Check = %v", err)
+	down := errors.New("the network is down")
+	for _, row := range []struct {
+		name    string
+		fail    func(*Faulty, error)
+		written bool // what was asked for is done although the call fails
+	}{
+		{"before the write", (*Faulty).Fail, false},
+		{"after the write", (*Faulty).FailAfter, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			ctx, token := t.Context(), newToken(time.Now())
+			store := NewFaulty(NewMemory())
+			other := token
+			other.ID = "b"
+			row.fail(store, down)
+			for _, err := range []error{store.RevokeToken(ctx, token), store.Check(ctx, other)} {
+				testkit.WantError(t, err, revoke.ErrUnavailable)
+				if !errors.Is(err, down) {
+					t.Errorf("%v, want the cause in it", err)
+				}
+			}
+			store.Fail(nil)
+			if err := store.Check(ctx, token); errors.Is(err, revoke.ErrRevoked) != row.written || (err != nil) != row.written {
+				t.Errorf("once the store works again Check = %v", err)
+			}
+		})
 	}
 }
 
 func TestMemorySweep(t *testing.T) {
 	t.Parallel()
-	ctx := t.Context()
-	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	now := testkit.Now
 	store := NewMemory(WithClock(func() time.Time { return now }))
-	token := revoke.Token{Issuer: "i", ID: "a", Subject: "s", IssuedAt: now, ExpiresAt: now.Add(time.Hour)}
-	if err := store.RevokeToken(ctx, token); err != nil {
-		t.Fatal(err)
-	}
+	token := newToken(now)
+	testkit.Must(t, store.RevokeToken(t.Context(), token))
 	now = token.ExpiresAt.Add(revoke.RetentionMargin)
 	if n := store.Sweep(); n != 0 {
 		t.Errorf("Sweep deleted %d rows at the margin", n)
@@ -69,47 +75,67 @@ func TestMemorySweep(t *testing.T) {
 	}
 }
 
-// broken are stores with one fault each, and a case that has to notice it.
-var broken = map[string]struct {
+// broken are stores with one fault each, and the case that has to notice it.
+var broken = []struct {
+	name   string
 	store  func(*Memory) revoke.Store
 	caught string
 }{
-	"fails open": {
-		func(m *Memory) revoke.Store { return failsOpen{m} }, "Check/is unavailable when ctx has ended, whatever was revoked",
+	{
+		"fails open", func(m *Memory) revoke.Store { return failsOpen{m} },
+		"Check/is unavailable when ctx has ended, also for a revoked token",
 	},
-	"forgets the issuer": {
-		func(m *Memory) revoke.Store { return forgetsIssuer{m} }, "Check/knows a token by issuer and id together",
+	{
+		"forgets the issuer", func(m *Memory) revoke.Store { return forgetsIssuer{m} },
+		"Check/knows a token by issuer and id together",
 	},
-	"folds case": {func(m *Memory) revoke.Store { return foldsCase{m} }, "Check/compares bytewise"},
-	"one epoch for both": {
-		func(m *Memory) revoke.Store { return oneEpoch{m} }, "Epochs/user and issuer count each by itself, in every order",
+	{"folds case", func(m *Memory) revoke.Store { return foldsCase{m} }, "Check/compares bytewise"},
+	{
+		"one epoch for both", func(m *Memory) revoke.Store { return oneEpoch{m} },
+		"Epochs/user and issuer count each by itself, in every order",
 	},
-	"seconds only": {
-		func(m *Memory) revoke.Store { return wholeSeconds{m} }, "RevokeUser/a repeat is a new instant",
+	{
+		"seconds only", func(m *Memory) revoke.Store { return wholeSeconds{m} },
+		"RevokeUser/a repeat is a new instant",
 	},
-	"redeem is check then write": {func(m *Memory) revoke.Store { return racyRedeem{m} }, "Redeem/one of many callers wins"},
-	"batch stops in between":     {func(m *Memory) revoke.Store { return halfBatch{m} }, "RevokeTokens/is all or none"},
-	"stamps the future": {
-		func(m *Memory) revoke.Store { return futureStamp{m} }, "IssueTime/is alive, in whole seconds, and not ahead of the clock",
+	{
+		"redeem is check then write", func(m *Memory) revoke.Store { return racyRedeem{m} },
+		"Redeem/one of many callers wins",
 	},
-	"no rollback": {func(m *Memory) revoke.Store { return noRollback{m} }, "InTx/none is done when fn returns an error, which comes back"},
-	"last reason wins": {
-		func(m *Memory) revoke.Store { return lastReason{m} }, "Revoker/the first reason and actor stay",
+	{"batch stops in between", func(m *Memory) revoke.Store { return halfBatch{m} }, "RevokeTokens/is all or none"},
+	{
+		"stamps the future", func(m *Memory) revoke.Store { return futureStamp{m} },
+		"IssueTime/is alive, in whole seconds, and not ahead of the clock",
+	},
+	{
+		"no rollback", func(m *Memory) revoke.Store { return noRollback{m} },
+		"InTx/none is done when fn returns an error, which comes back",
+	},
+	{
+		"last reason wins", func(m *Memory) revoke.Store { return lastReason{m} },
+		"Revoker/the first reason and actor stay",
+	},
+	{
+		"writes a malformed name", func(m *Memory) revoke.Store { return trimsNames{m} },
+		"Revoker/an empty or malformed name is an error, and nothing is written",
 	},
 }
 
 func TestBrokenStoresAreCaught(t *testing.T) {
 	t.Parallel()
 	all := slices.Concat(checkCases, tokenCases, epochCases, storeCases)
-	for fault, b := range broken {
-		t.Run(fault, func(t *testing.T) {
+	for _, row := range broken {
+		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			i := slices.IndexFunc(all, func(c testCase) bool { return c.name == b.caught })
+			i := slices.IndexFunc(all, func(c testCase) bool { return c.name == row.caught })
 			if i < 0 {
-				t.Fatalf("there is no case %q", b.caught)
+				t.Fatalf("there is no case %q", row.caught)
 			}
-			if found := all[i].failures(t.Context(), b.store(NewMemory())); len(found) == 0 {
-				t.Errorf("%q does not notice", b.caught)
+			if found := all[i].failures(t.Context(), row.store(NewMemory()), nil); len(found) == 0 {
+				t.Errorf("%q does not notice", row.caught)
+			}
+			if found := all[i].failures(t.Context(), NewMemory(), nil); len(found) != 0 {
+				t.Errorf("%q finds fault with a good store: %v", row.caught, found)
 			}
 		})
 	}
@@ -127,12 +153,12 @@ func (s failsOpen) Check(ctx context.Context, token revoke.Token) error {
 type forgetsIssuer struct{ *Memory }
 
 func (s forgetsIssuer) RevokeToken(ctx context.Context, token revoke.Token, opts ...revoke.RevokeOption) error {
-	token.Issuer = "everybody"
+	token.Issuer = "one for all"
 	return s.Memory.RevokeToken(ctx, token, opts...)
 }
 
 func (s forgetsIssuer) Check(ctx context.Context, token revoke.Token) error {
-	token.Issuer = "everybody"
+	token.Issuer = "one for all"
 	return s.Memory.Check(ctx, token)
 }
 
@@ -151,9 +177,9 @@ func (s foldsCase) Check(ctx context.Context, token revoke.Token) error {
 type oneEpoch struct{ *Memory }
 
 func (s oneEpoch) Check(ctx context.Context, token revoke.Token) error {
-	if token.Epochs != nil {
+	if token.HasEpochs {
 		last := max(token.Epochs.User, token.Epochs.Issuer)
-		token.Epochs = &revoke.Epochs{User: last, Issuer: last}
+		token.Epochs = revoke.Epochs{User: last, Issuer: last}
 	}
 	return s.Memory.Check(ctx, token)
 }
@@ -172,10 +198,10 @@ type racyRedeem struct{ *Memory }
 
 func (s racyRedeem) Redeem(ctx context.Context, token revoke.Token, opts ...revoke.RevokeOption) error {
 	s.mu.Lock()
-	r, spent := s.state[name{revoke.ScopeToken, token.Issuer, token.ID}]
+	r, spent := s.rows[revoke.ScopeToken.Key(token.Issuer, token.ID)]
 	s.mu.Unlock()
 	if spent {
-		return &revoke.RevokedError{Scope: revoke.ScopeToken, Since: r.since}
+		return &revoke.RevokedError{Scope: revoke.ScopeToken, Since: r.Since}
 	}
 	<-time.After(20 * time.Millisecond)
 	return s.RevokeToken(ctx, token, opts...)
@@ -207,8 +233,16 @@ type lastReason struct{ *Memory }
 
 func (s lastReason) RevokeSession(ctx context.Context, session revoke.Session, opts ...revoke.RevokeOption) error {
 	s.mu.Lock()
-	delete(s.state, name{revoke.ScopeSession, session.Issuer, session.ID})
+	delete(s.rows, revoke.ScopeSession.Key(session.Issuer, session.ID))
 	s.mu.Unlock()
+	return s.Memory.RevokeSession(ctx, session, opts...)
+}
+
+// trimsNames cuts a name at NUL, as a library in C does.
+type trimsNames struct{ *Memory }
+
+func (s trimsNames) RevokeSession(ctx context.Context, session revoke.Session, opts ...revoke.RevokeOption) error {
+	session.ID, _, _ = strings.Cut(session.ID, "\x00")
 	return s.Memory.RevokeSession(ctx, session, opts...)
 }
 
@@ -217,26 +251,17 @@ func TestMemoryCheckWithinInTx(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	store := NewMemory()
-	now := time.Now()
-	token := revoke.Token{Issuer: "i", ID: "a", IssuedAt: now, ExpiresAt: now.Add(time.Hour)}
-	err := store.InTx(ctx, func(tx revoke.Revoker) error {
+	token := newToken(time.Now())
+	testkit.Must(t, store.InTx(ctx, func(tx revoke.Revoker) error {
 		if _, ok := tx.(revoke.Checker); ok {
 			t.Error("a transaction's Revoker is a Checker")
 		}
-		if err := tx.RevokeToken(ctx, token); err != nil {
-			return err
-		}
+		testkit.Must(t, tx.RevokeToken(ctx, token))
 		outside, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 		defer cancel()
-		if err := store.RevokeToken(outside, token); !errors.Is(err, revoke.ErrUnavailable) {
-			t.Errorf("a write from outside while a transaction is open: %v", err)
-		}
+		// A write from outside waits while the transaction is open.
+		testkit.WantError(t, store.RevokeToken(outside, token), revoke.ErrUnavailable)
 		return store.Check(ctx, token)
-	})
-	if err != nil {
-		t.Error(err)
-	}
-	if err := store.Check(ctx, token); !errors.Is(err, revoke.ErrRevoked) {
-		t.Errorf("after the commit: %v", err)
-	}
+	}))
+	testkit.WantError(t, store.Check(ctx, token), revoke.ErrRevoked)
 }

@@ -14,14 +14,14 @@ func contextFor(parent context.Context, d time.Duration) (context.Context, conte
 }
 
 var storeCases = []testCase{
-	{"Lookup/returns every revocation that makes the token dead, the narrowest first", func(p *probe) {
+	{"Lookup/returns every revocation that refuses the token, the narrowest first", func(p *probe) {
 		token := p.token()
 		p.unknown("before", token)
 		_, err := p.RevokeIssuer(p.ctx, token.Issuer, revoke.WithReason("issuer"))
 		p.must("RevokeIssuer", err)
-		_, err = p.RevokeUser(p.ctx, userOf(token), revoke.WithReason("user"))
+		_, err = p.RevokeUser(p.ctx, token.User(), revoke.WithReason("user"))
 		p.must("RevokeUser", err)
-		p.must("RevokeSession", p.RevokeSession(p.ctx, sessionOf(token), revoke.WithReason("session")))
+		p.must("RevokeSession", p.RevokeSession(p.ctx, token.Session(), revoke.WithReason("session")))
 		p.must("RevokeToken", p.RevokeToken(p.ctx, token, revoke.WithReason("token")))
 		found, err := p.Lookup(p.ctx, token)
 		p.must("Lookup", err)
@@ -39,7 +39,7 @@ var storeCases = []testCase{
 	}},
 	{"Lookup/leaves out an epoch that the token has outlived", func(p *probe) {
 		token := p.token()
-		p.must("RevokeUserBefore", p.RevokeUserBefore(p.ctx, userOf(token), token.IssuedAt))
+		p.must("RevokeUserBefore", p.RevokeUserBefore(p.ctx, token.User(), token.IssuedAt))
 		p.unknown("issued after it", token)
 	}},
 	{"Lookup/refuses what Check refuses", func(p *probe) {
@@ -58,25 +58,25 @@ var storeCases = []testCase{
 				return err
 			}
 			var err error
-			epochs, err = tx.RevokeUser(p.ctx, userOf(other))
+			epochs, err = tx.RevokeUser(p.ctx, other.User())
 			if err != nil {
 				return err
 			}
-			if read, err := tx.Epochs(p.ctx, userOf(other)); err != nil || read != epochs {
+			if read, err := tx.Epochs(p.ctx, other.User()); err != nil || read != epochs {
 				p.errorf("within the transaction Epochs = %v, %v, want %v", read, err, epochs)
 			}
 			return nil
 		}))
 		p.refuses("token", token, revoke.ScopeToken)
 		p.refuses("user", other, revoke.ScopeUser)
-		p.accepts("with its epochs", with(other, func(t *revoke.Token) { t.Epochs = &epochs }))
+		p.accepts("with its epochs", with(other, func(t *revoke.Token) { t.Epochs, t.HasEpochs = epochs, true }))
 	}},
 	{"InTx/none is done when fn returns an error, which comes back", func(p *probe) {
 		token := p.token()
 		failure := errors.New("no")
 		err := p.InTx(p.ctx, func(tx revoke.Revoker) error {
-			for operation, write := range writes {
-				p.must(operation, write(p.ctx, tx, p.issuer, "in-"+operation))
+			for _, write := range writes {
+				p.must(write.name, write.do(p.ctx, tx, p.issuer, "in-"+write.name))
 			}
 			_, err := tx.RevokeIssuer(p.ctx, p.issuer)
 			p.must("RevokeIssuer", err)
@@ -87,9 +87,8 @@ var storeCases = []testCase{
 			p.errorf("InTx = %v, want the error of fn", err)
 		}
 		p.accepts("afterwards", token)
-		for operation := range writes {
-			id := "in-" + operation
-			p.accepts(operation, with(p.token(), func(t *revoke.Token) { t.ID, t.SessionID, t.Subject = id, id, id }))
+		for _, write := range writes {
+			p.row(write.name, func(p *probe) { p.accepts("afterwards", p.named("in-"+write.name)) })
 		}
 	}},
 	{"InTx/none is done when a write failed, also where fn ignores it", func(p *probe) {

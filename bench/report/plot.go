@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// series are the lines of the plot. Their colours are of a middle lightness, to be told apart on white and on black.
+// series are the lines of the plot. Their colours have a middle lightness, so that they stand
+// out on white and on black.
 var series = []struct{ way, label, colour, dash string }{
 	{"mirror", "revoke, mirror", "#2f9e6e", ""},
 	{"Postgres coalesced", "revoke, Postgres, coalesced", "#3b82d6", ""},
@@ -23,11 +24,11 @@ const (
 	width, height           = 800, 420
 	left, right             = 64, 520
 	top, bottom             = 48, 372
-	lowest, highest         = 1e4, 1e7 // checks a second, on a scale of powers
+	lowest, highest         = 1e4, 1e7 // checks a second, on a logarithmic scale
 	labelGap        float64 = 15
 )
 
-// plot draws checks a second over callers. The text takes the colour of the reader's theme.
+// plot draws checks a second over callers, as SVG. The text has the colour of the reader's theme.
 func (r *results) plot() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="system-ui, sans-serif" font-size="12">
@@ -47,7 +48,7 @@ func (r *results) plot() string {
 	}
 	fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle">callers</text>`+"\n", float64(left+right)/2, bottom+38)
 
-	last := math.Inf(-1) // where the label above stands
+	last := math.Inf(-1) // the height of the label above
 	for _, s := range inOrder(r) {
 		line := series[s]
 		points := make([]string, len(callers))
@@ -67,7 +68,7 @@ func (r *results) plot() string {
 	return b.String()
 }
 
-// inOrder returns the series from the one that ends highest.
+// inOrder returns the indexes of the series, the one that ends highest first.
 func inOrder(r *results) []int {
 	order := make([]int, len(series))
 	for i := range order {
@@ -87,7 +88,7 @@ func yOf(value float64) float64 {
 	return bottom - share*(bottom-top)
 }
 
-// amount writes a rate for people.
+// amount writes a rate as a label has it, such as 1.2 M.
 func amount(x float64) string {
 	if x >= 1e6 {
 		return fmt.Sprintf("%.3g M", x/1e6)

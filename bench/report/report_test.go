@@ -28,11 +28,11 @@ func TestParse(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	if r.get("Check/entries=7", "ns/op"); len(r.missing) != 1 {
-		t.Error("what is missing is not noted")
+		t.Errorf("missing = %q, want one figure", r.missing)
 	}
 }
 
-// TestMissing refuses to write tables with holes.
+// TestMissing expects an error where a figure is missing.
 func TestMissing(t *testing.T) {
 	r, err := parse(strings.NewReader("PASS\n"))
 	if err != nil {
@@ -43,7 +43,7 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// TestPlot draws something that can be read as XML, with a label for each line.
+// TestPlot expects XML with a label for each line.
 func TestPlot(t *testing.T) {
 	r := &results{figures: map[string]map[string]float64{}}
 	for i, s := range series {
@@ -70,9 +70,30 @@ func TestPlot(t *testing.T) {
 }
 
 func TestThousands(t *testing.T) {
-	for x, want := range map[float64]string{0: "0", 999: "999", 1234: "1,230", 99_960: "100,000", 1_234_567: "1,230,000"} {
-		if got := thousands(x); got != want {
-			t.Errorf("thousands(%v) = %s, want %s", x, got, want)
-		}
+	for _, row := range []struct {
+		x    float64
+		want string
+	}{{0, "0"}, {999, "999"}, {1234, "1,230"}, {99_960, "100,000"}, {1_234_567, "1,230,000"}} {
+		t.Run(row.want, func(t *testing.T) {
+			if got := thousands(row.x); got != row.want {
+				t.Errorf("thousands(%v) = %s", row.x, got)
+			}
+		})
+	}
+}
+
+// TestBackendElsewhere expects "n/a", and neither a failure nor a missing figure, where the
+// server runs on another machine.
+func TestBackendElsewhere(t *testing.T) {
+	r, err := parse(strings.NewReader("BenchmarkCheckCost/statement-2 \t1\t 1.45 wall-ratio\t 62.0 wall-µs\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.backend("a check", "statement", 1.9); got.verdict != "n/a" || len(r.missing) > 0 {
+		t.Errorf("verdict %q, missing %q", got.verdict, r.missing)
+	}
+	r.figures["CheckCost/statement"]["backend-ratio"] = 1.95
+	if got := r.backend("a check", "statement", 1.9); got.verdict != "missed" {
+		t.Errorf("verdict %q of a figure above its limit", got.verdict)
 	}
 }

@@ -9,19 +9,20 @@ import (
 	"strings"
 )
 
-// results are what benchmarks printed: the figures of each by their units, lines of configuration such as "cpu: …", and the
-// tests that passed.
+// results is the output of benchmarks: the figures of each by their units, lines of
+// configuration such as "cpu: …", and the tests that passed.
 type results struct {
 	figures map[string]map[string]float64
 	config  map[string]string
 	passed  map[string]bool
-	missing []string // figures that were asked for and are not there
+	missing []string // figures that get was asked for and did not find
 }
 
 var configLine = regexp.MustCompile(`^([a-z]+): (.*)$`)
 
-// parse reads the format of "go test -bench". The number of processors at the end of a name is left out, and so are the
-// folders in which packages stand, because no two have benchmarks of the same name that are reported.
+// parse reads the format of "go test -bench". It leaves out the number of processors at the end
+// of a name, and the folder of the package, because no two packages have reported benchmarks of
+// the same name.
 func parse(from io.Reader) (*results, error) {
 	r := &results{figures: map[string]map[string]float64{}, config: map[string]string{}, passed: map[string]bool{}}
 	lines := bufio.NewScanner(from)
@@ -53,7 +54,7 @@ func parse(from io.Reader) (*results, error) {
 	return r, lines.Err()
 }
 
-// get returns a figure, and notes where there is none.
+// get returns a figure. Where there is none, it adds the name to missing.
 func (r *results) get(name, unit string) float64 {
 	value, ok := r.figures[name][unit]
 	if !ok {
@@ -62,7 +63,7 @@ func (r *results) get(name, unit string) float64 {
 	return value
 }
 
-// rate returns how often a second a way was done at some callers.
+// rate returns how many calls a second a way answered at a number of callers.
 func (r *results) rate(group string, callers int, way string) float64 {
 	return r.get(fmt.Sprintf("%s/callers=%d/%s", group, callers, way), "per-s")
 }

@@ -21,7 +21,7 @@ func (a *app) createAccounts(ctx context.Context) error {
 		return err
 	}
 	for name, password := range map[string]string{"ada": "correct-horse", "bob": "hunter2-hunter2"} {
-		hash, err := hashPassword(password)
+		hash, err := hashPassword(password, a.rounds)
 		if err != nil {
 			return err
 		}
@@ -32,13 +32,13 @@ func (a *app) createAccounts(ctx context.Context) error {
 	return nil
 }
 
-// check returns the hash that the password fits. Who does not know the password does not learn whether there is such an
-// account, by the answer or by the time that it takes.
+// check returns the hash that the password fits. A caller without the password does not learn
+// whether there is such an account, by the answer or by the time that it takes.
 func (a *app) check(ctx context.Context, name, password string) (string, error) {
 	var hash string
 	err := a.pool.QueryRow(ctx, "SELECT password_hash FROM accounts WHERE name = $1", name).Scan(&hash)
 	if errors.Is(err, pgx.ErrNoRows) {
-		hash, err = a.nobody, nil
+		hash, err = a.absent, nil
 	}
 	if err != nil {
 		return "", err
@@ -50,14 +50,16 @@ func (a *app) check(ctx context.Context, name, password string) (string, error) 
 	return hash, err
 }
 
-// rounds is how often PBKDF2 goes round: some 100 ms. It stands in each hash, so that it can grow.
-const rounds = 600_000
+// productionRounds is the number of iterations of PBKDF2 that the program uses: some 100 ms.
+const productionRounds = 600_000
 
 var base64Text = base64.RawStdEncoding.Strict()
 
-// hashPassword returns what the database keeps of a password: the method, its rounds, a salt and the key. PBKDF2 is what the
-// standard library has; a service that takes a module for it takes Argon2id, which costs an attacker memory too.
-func hashPassword(password string) (string, error) {
+// hashPassword returns the text that the database stores for a password: the method, the number
+// of rounds, the salt and the key. Each hash names its own rounds, so that a later release can
+// raise them. PBKDF2 is in the standard library. A service that takes a module for this takes
+// Argon2id, which costs an attacker memory too.
+func hashPassword(password string, rounds int) (string, error) {
 	salt := make([]byte, 16)
 	_, _ = rand.Read(salt) // never fails
 	key, err := pbkdf2.Key(sha256.New, password, salt, rounds, sha256.Size)

@@ -17,6 +17,7 @@ import (
 
 const (
 	issuer   = "https://app.example"
+	audience = "https://app.example/api"
 	lifetime = 15 * time.Minute
 )
 
@@ -25,14 +26,15 @@ type app struct {
 	pool   *pgxpool.Pool
 	key    *ecdsa.PrivateKey
 	store  *revoke.Postgres
-	guard  *revokehttp.Guard[revoke.Claims]
-	nobody string // the hash of a password that nobody knows
+	guard  *revokehttp.Guard
+	rounds int    // of PBKDF2, for each new hash of a password
+	absent string // the hash that stands in for a missing account: of a random password
 }
 
-func newApp(pool *pgxpool.Pool) (*app, error) {
-	a := &app{pool: pool}
+func newApp(pool *pgxpool.Pool, rounds int) (*app, error) {
+	a := &app{pool: pool, rounds: rounds}
 	var err error
-	if a.nobody, err = hashPassword(rand.Text()); err != nil {
+	if a.absent, err = hashPassword(rand.Text(), rounds); err != nil {
 		return nil, err
 	}
 	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
@@ -42,17 +44,18 @@ func newApp(pool *pgxpool.Pool) (*app, error) {
 		return nil, err
 	}
 	keyfunc := func(*jwt.Token) (any, error) { return a.key.Public(), nil }
-	validator, err := revoke.NewValidator[revoke.Claims](a.store, issuer, keyfunc,
+	validator, err := revoke.NewValidator(a.store, issuer, revoke.AudienceOf(audience), keyfunc,
 		[]string{jwt.SigningMethodES256.Alg()}, revoke.WithEpochClaim(), revoke.WithMaxLifetime(lifetime))
 	if err != nil {
 		return nil, err
 	}
-	// A page of ours has its token in a cookie, any other client sends it in the Authorization header.
-	a.guard, err = revokehttp.New(validator, revokehttp.WithCookie("session", "/"), revokehttp.WithReport(report))
+	// Pages of this app keep their token in a cookie. Other clients send it in the
+	// Authorization header.
+	a.guard, err = revokehttp.NewGuard(validator, revokehttp.WithCookie("session", "/"), revokehttp.WithReport(report))
 	return a, err
 }
 
-// routes is what the API offers.
+// routes returns the API.
 func (a *app) routes() (http.Handler, error) {
 	logout, err := a.guard.Logout(a.store)
 	if err != nil {
@@ -63,7 +66,7 @@ func (a *app) routes() (http.Handler, error) {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("POST /sign-in", a.guard.SameOrigin(a.answer(a.signIn)))
+	mux.Handle("POST /sign-in", a.guard.RequireSameOrigin(a.answer(a.signIn)))
 	mux.Handle("GET /me", a.guard.Require(a.answer(a.me)))
 	mux.Handle("POST /password", a.guard.Require(a.answer(a.changePassword)))
 	mux.Handle("POST /logout", logout)
@@ -71,17 +74,17 @@ func (a *app) routes() (http.Handler, error) {
 	return limit(mux), nil
 }
 
-// signIn answers with a token for a new session. The epochs are read before the password, so a change of the password that
-// comes in between makes the token dead at birth.
+// signIn answers with a token for a new session. The epochs are read before the password. So if the
+// password changes in between, the token is refused from the start.
 func (a *app) signIn(w http.ResponseWriter, r *http.Request) error {
 	name, password, err := readForm(r, "name", "password")
 	if err != nil {
 		return err
 	}
-	user := revoke.User{Issuer: issuer, Subject: name}
-	if user.Validate() != nil {
+	if !isName(name) {
 		return errNoName
 	}
+	user := revoke.User{Issuer: issuer, Subject: name}
 	epochs, err := a.store.Epochs(r.Context(), user)
 	if err != nil {
 		return err
@@ -89,18 +92,18 @@ func (a *app) signIn(w http.ResponseWriter, r *http.Request) error {
 	if _, err := a.check(r.Context(), name, password); err != nil {
 		return err
 	}
-	return a.hand(w, r, name, epochs)
+	return a.hand(w, r, user, epochs)
 }
 
 // me is the API that the tokens are for.
 func (a *app) me(w http.ResponseWriter, r *http.Request) error {
-	claims, _ := revokehttp.Claims[revoke.Claims](r.Context())
-	writeText(w, "hello, "+claims.Subject)
+	token, _ := revokehttp.TokenFromContext(r.Context())
+	writeText(w, "hello, "+token.Subject)
 	return nil
 }
 
-// changePassword writes the new password and ends every session in one transaction: both happen, or neither. The answer has
-// a token for a new session, which is alive at once.
+// changePassword writes the new password and ends every session in one transaction: both happen, or
+// neither. The answer has a token for a new session, which is accepted at once.
 func (a *app) changePassword(w http.ResponseWriter, r *http.Request) error {
 	from, to, err := readForm(r, "old", "new")
 	if err != nil {
@@ -109,29 +112,32 @@ func (a *app) changePassword(w http.ResponseWriter, r *http.Request) error {
 	if len(to) < minPassword {
 		return errShortPassword
 	}
-	token, _ := revokehttp.Token(r.Context())
-	name, ctx := token.Subject, r.Context()
-	// A token alone changes no password, since it may be stolen. What takes long is done before the transaction.
-	checked, err := a.check(ctx, name, from)
+	token, _ := revokehttp.TokenFromContext(r.Context())
+	user, ctx := token.User(), r.Context()
+	// A token alone does not change a password, because it may be stolen. Both hashes take a
+	// while, so they are computed before the transaction.
+	checked, err := a.check(ctx, user.Subject, from)
 	if err != nil {
 		return err
 	}
-	hash, err := hashPassword(to)
+	hash, err := hashPassword(to, a.rounds)
 	if err != nil {
 		return err
 	}
 	var epochs revoke.Epochs
 	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
-		// The revocation comes first, and the old password is looked at once more while the row of the epoch is held. So
-		// whoever ends this user's sessions at the same time has committed and is seen, or waits and ends the new one too.
+		// The revocation comes first, and the old password is compared again while the row of
+		// the epoch is locked. So a concurrent revocation of this user has either committed,
+		// and the comparison sees what it changed, or it waits, and then ends the new session
+		// too.
 		var err error
-		epochs, err = a.store.WithTx(tx).RevokeUser(ctx, revoke.User{Issuer: issuer, Subject: name},
-			revoke.WithReason("password changed"), revoke.WithActor(name))
+		epochs, err = a.store.WithTx(tx).RevokeUser(ctx, user,
+			revoke.WithReason("password changed"), revoke.WithActor(user.Subject))
 		if err != nil {
 			return err
 		}
 		const update = "UPDATE accounts SET password_hash = $3 WHERE name = $1 AND password_hash = $2"
-		tag, err := tx.Exec(ctx, update, name, checked, hash)
+		tag, err := tx.Exec(ctx, update, user.Subject, checked, hash)
 		if err == nil && tag.RowsAffected() == 0 {
 			err = errCredentials
 		}
@@ -140,25 +146,18 @@ func (a *app) changePassword(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return a.hand(w, r, name, epochs)
+	return a.hand(w, r, user, epochs)
 }
 
-// hand signs a token with the epochs of its user and hands it over: to a page in a cookie, which its scripts cannot read, and
-// to any other client as text. That a page asks is told by a header which browsers add and scripts cannot touch.
-func (a *app) hand(w http.ResponseWriter, r *http.Request, name string, epochs revoke.Epochs) error {
-	now := time.Now()
-	expiresAt := now.Add(lifetime)
-	token, err := jwt.NewWithClaims(jwt.SigningMethodES256, revoke.Claims{
-		RegisteredClaims: jwt.RegisteredClaims{
-			Issuer:    issuer,
-			Subject:   name,
-			ID:        rand.Text(),
-			IssuedAt:  jwt.NewNumericDate(now),
-			ExpiresAt: jwt.NewNumericDate(expiresAt),
-		},
-		SessionID: rand.Text(),
-		Epochs:    &epochs,
-	}).SignedString(a.key)
+// hand signs a token with the epochs of its user and answers with it: a page gets it in a
+// cookie, which scripts cannot read, and another client as text. Browsers send Sec-Fetch-Site,
+// and scripts cannot set or remove it.
+func (a *app) hand(w http.ResponseWriter, r *http.Request, user revoke.User, epochs revoke.Epochs) error {
+	claims, err := revoke.NewClaims(user, lifetime, revoke.AudienceOf(audience), epochs)
+	if err != nil {
+		return err
+	}
+	token, err := jwt.NewWithClaims(jwt.SigningMethodES256, claims).SignedString(a.key)
 	if err != nil {
 		return err
 	}
@@ -166,7 +165,7 @@ func (a *app) hand(w http.ResponseWriter, r *http.Request, name string, epochs r
 		writeText(w, token)
 		return nil
 	}
-	if err := a.guard.SetCookie(w, token, expiresAt); err != nil {
+	if err := a.guard.SetCookie(w, token, claims.ExpiresAt.Time); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -16,10 +16,14 @@ import (
 
 func TestMain(m *testing.M) { pgserver.Main(m) }
 
+// testRounds costs microseconds. Under the race detector one hash of productionRounds takes
+// more than a second, and the requests of parallel tests would run into their timeout.
+const testRounds = 1_000
+
 func newAPI(tb testing.TB) (http.Handler, *pgxpool.Pool) {
 	tb.Helper()
 	pool := pgserver.Pool(tb, pgserver.Database(tb))
-	a, err := newApp(pool)
+	a, err := newApp(pool, testRounds)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -58,8 +62,9 @@ func changePassword(api http.Handler, token, from, to string) (status int, fresh
 // me returns the status of a request with the token.
 func me(api http.Handler, token string) int { return call(api, http.MethodGet, "/me", token, nil).Code }
 
-// TestPasswordChangeRacesSignIn signs in without pause while the password changes. Each of the callers is in the middle of a
-// sign-in when the change commits: checking the old password, which takes a while, and signing the token after it.
+// TestPasswordChangeRacesSignIn signs in again and again while the password changes. When the
+// change commits, each caller is in the middle of a sign-in: it compares the old password,
+// which takes a while, and signs the token after that.
 func TestPasswordChangeRacesSignIn(t *testing.T) {
 	t.Parallel()
 	api, _ := newAPI(t)
@@ -93,7 +98,7 @@ func TestPasswordChangeRacesSignIn(t *testing.T) {
 	ended.Wait()
 	for i := range tokens {
 		if len(tokens[i]) == 0 {
-			t.Error("a caller has not signed in at all")
+			t.Error("a caller never signed in")
 		}
 		for n, token := range tokens[i] {
 			if status := me(api, token); status != http.StatusUnauthorized {
@@ -106,7 +111,8 @@ func TestPasswordChangeRacesSignIn(t *testing.T) {
 	}
 }
 
-// TestTwoPasswordChanges makes two at the same time, both with the right old password. One of them is told that it is not.
+// TestTwoPasswordChanges makes two changes at the same time, both with the right old password.
+// One of them is refused.
 func TestTwoPasswordChanges(t *testing.T) {
 	t.Parallel()
 	api, _ := newAPI(t)
@@ -123,7 +129,7 @@ func TestTwoPasswordChanges(t *testing.T) {
 	if statuses[1] == http.StatusOK {
 		winner = 1
 	}
-	// The loser is refused by the old password, or before by the token that has come to its end.
+	// The loser is refused for the old password, or before that for its token, which was revoked.
 	if s := statuses[1-winner]; statuses[winner] != http.StatusOK || s != http.StatusForbidden && s != http.StatusUnauthorized {
 		t.Fatal("the two are", statuses)
 	}
@@ -137,7 +143,7 @@ func TestTwoPasswordChanges(t *testing.T) {
 	}
 }
 
-// TestDatabaseDown wants "try again" from everything, and not "you are nobody".
+// TestDatabaseDown answers every request with 503, and none with 401 or a changed cookie.
 func TestDatabaseDown(t *testing.T) {
 	t.Parallel()
 	api, pool := newAPI(t)

@@ -1,5 +1,5 @@
-// Logout is a small API with sign-in, logout and a change of the password, on a Postgres of its own, to be tried with curl. It
-// prints the commands; README.md tells what they show.
+// Logout is a small API with sign-in, logout and password change, on a throwaway Postgres, to
+// be tried with curl. It prints the commands. README.md says what they show.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/pgrevoke/revoke/migrations"
 )
 
-// walkthrough is what a person does with curl, where $api is the address.
+// walkthrough has the commands to try. $api stands for the address.
 //
 //go:embed walkthrough.txt
 var walkthrough string
@@ -44,7 +44,8 @@ func main() {
 }
 
 func run(ctx context.Context, port uint16) (err error) {
-	// From this machine only: there is no TLS, and a token must not travel in the clear.
+	// Only this machine can connect: there is no TLS, and a token must not cross a network
+	// unencrypted.
 	local := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", local.String())
 	if err != nil {
@@ -71,7 +72,7 @@ func run(ctx context.Context, port uint16) (err error) {
 		return err
 	}
 
-	a, err := newApp(pool)
+	a, err := newApp(pool, productionRounds)
 	if err != nil {
 		return err
 	}
@@ -82,20 +83,21 @@ func run(ctx context.Context, port uint16) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("An API on a Postgres of its own (%s). Ctrl-C ends both. In another terminal:\n\n", server.Source)
+	fmt.Printf("An API on a throwaway Postgres (%s). Ctrl-C ends both. In another terminal:\n\n", server.Source)
 	fmt.Printf("  api=http://%s\n\n%s\n", listener.Addr(), walkthrough)
 	return serve(ctx, listener, handler)
 }
 
-// serve answers requests until ctx ends, and then finishes those that have begun.
+// serve answers requests until ctx ends. Then it finishes the requests that have begun.
 func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      25 * time.Second, // from the end of the header on, so that it covers the body and requestTimeout
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    16 << 10, // a token has 8 KiB at most
+		// Counted from the end of the header, so it covers the body and requestTimeout.
+		WriteTimeout:   25 * time.Second,
+		IdleTimeout:    time.Minute,
+		MaxHeaderBytes: 16 << 10, // a token has 8 KiB at most
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()

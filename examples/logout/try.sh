@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Does with curl what README.md tells a person to do, and more, and looks at every answer.
+# Runs the commands of README.md with curl, and more, and checks every answer.
 #
 #   examples/logout/try.sh
 #
-# It takes any free port, and leaves nothing behind.
+# It takes a free port, and leaves nothing behind.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-readonly START_SECONDS=120 # with Docker an image may have to come first
+readonly START_SECONDS=120 # with Docker an image may have to be pulled first
 readonly NOTHING_SENT='Bearer realm="api"' INVALID_TOKEN='Bearer realm="api", error="invalid_token"'
 
 work=$(mktemp -d)
@@ -27,7 +27,7 @@ fail() {
 	exit 1
 }
 
-# The person's own settings of curl, and a proxy, are not what is tried.
+# The user's settings of curl, and a proxy, must not change the result.
 : >"$work/.curlrc"
 export CURL_HOME=$work no_proxy='*' NO_PROXY='*'
 
@@ -69,7 +69,7 @@ dead() { # dead TOKEN
 sign_in() { # sign_in NAME PASSWORD: the token is in $body
 	ask 200 '' "$api/sign-in" -d "name=$1" -d "password=$2"
 	[[ $body =~ ^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$ ]] || fail "this is no token: '$body'"
-	[ -z "$(header Set-Cookie)" ] || fail "a client that is no browser got a cookie"
+	[ -z "$(header Set-Cookie)" ] || fail "a client without Sec-Fetch-Site got a cookie"
 }
 
 go build -buildvcs=false -o "$work/logout" .
@@ -83,23 +83,23 @@ until api=$(sed -n 's/^  api=\(http:.*\)$/\1/p' "$work/printed") && [ -n "$api" 
 done
 readonly api
 
-# 1. What is printed is what stands in README.md, and does what both say.
-ask 401 "$NOTHING_SENT" "$api/me" # when it answers, everything is printed
+# 1. The printed commands are those in README.md, and have the results that both name.
+ask 401 "$NOTHING_SENT" "$api/me" # once it answers, everything is printed
 sed -n 's/^  //p' "$work/printed" >"$work/commands"
 sed '/^## In a browser/,$d' README.md | grep -E '^(api=|[a-z]+=.\(curl |curl )' | sed "s|^api=.*|api=$api|" >"$work/readme"
-diff "$work/readme" "$work/commands" || fail "README.md and what is printed differ"
-bash -euo pipefail "$work/commands" >"$work/answers" 2>/dev/null || fail "a command that is printed fails: $?"
+diff "$work/readme" "$work/commands" || fail "README.md and the printed commands differ"
+bash -euo pipefail "$work/commands" >"$work/answers" 2>/dev/null || fail "a printed command fails: $?"
 statuses=$(awk '/^HTTP\// { printf "%s ", $2 }' "$work/answers")
-[ "$statuses" = '200 204 401 401 401 200 403 200 204 401 ' ] || fail "what is printed leads to $statuses"
+[ "$statuses" = '200 204 401 401 401 200 403 200 204 401 ' ] || fail "the printed commands are answered with $statuses"
 
-# 2. Who sends nothing, or what is no token.
+# 2. Requests without a token, or with something else in its place.
 ask 401 "$NOTHING_SENT" "$api/me"
 says Unauthorized
 ask 401 "$NOTHING_SENT" "$api/logout" -X POST
 dead garbage
 ask 400 'Bearer realm="api", error="invalid_request"' "$api/me" -H 'Authorization: Bearer'
 
-# 3. Sign-in. An account that is not there looks like a wrong password.
+# 3. Sign-in. An unknown account is answered like a wrong password.
 ask 403 '' "$api/sign-in" -d name=bob -d password=wrong-horse
 says 'wrong name or password'
 grep -v '^Date:' "$work/header" >"$work/known"
@@ -115,7 +115,7 @@ ask 405 '' "$api/sign-in"
 head -c 5000 /dev/zero | tr '\0' x >"$work/large"
 ask 413 '' "$api/sign-in" -d "@$work/large"
 
-# 4. Logout ends one session, and says so again when it is asked again.
+# 4. Logout ends one session, and a repeat succeeds.
 sign_in bob hunter2-hunter2
 phone=$body
 sign_in bob hunter2-hunter2
@@ -127,12 +127,13 @@ dead "$phone"
 alive "$laptop" bob
 with "$phone"
 ask 204 '' "$api/logout" -X POST "${auth[@]}"
-ask 401 "$INVALID_TOKEN" "$api/logout-everywhere" -X POST "${auth[@]}" # a dead token ends nothing but itself
+ask 401 "$INVALID_TOKEN" "$api/logout-everywhere" -X POST "${auth[@]}" # a revoked token cannot end other sessions
 alive "$laptop" bob
 ask 405 '' "$api/logout" "${auth[@]}"
 [ "$(header Allow)" = POST ] || fail "Allow is '$(header Allow)'"
 
-# 5. A change of the password ends the other sessions, and the answer's token is alive at once. One that fails ends nothing.
+# 5. A password change ends the other sessions, and the token in the answer is accepted at once. A failed change ends
+# nothing.
 sign_in bob hunter2-hunter2
 phone=$body
 with "$laptop"
@@ -152,7 +153,7 @@ sign_in bob correct-staple
 phone=$body
 alive "$phone" bob
 
-# 6. Logout everywhere ends every session of one user.
+# 6. Logout everywhere ends every session of one user, and no session of another.
 sign_in ada battery-staple
 ada=$body
 with "$fresh"
@@ -161,7 +162,7 @@ dead "$fresh"
 dead "$phone"
 alive "$ada" ada
 
-# 7. A browser has its token in a cookie. Another site cannot make it sign in, or out.
+# 7. A browser gets its token in a cookie. Another site cannot sign it in or out.
 browser=(-b "$work/cookies" -c "$work/cookies" -H)
 same='Sec-Fetch-Site: same-origin' cross='Sec-Fetch-Site: cross-site'
 ask 204 '' "$api/sign-in" "${browser[@]}" "$same" -d name=bob -d password=correct-staple
@@ -174,20 +175,20 @@ says 'hello, bob'
 ask 204 '' "$api/password" "${browser[@]}" "$same" -d old=correct-staple -d new=hunter2-hunter2
 ask 200 '' "$api/me" "${browser[@]}" "$same"
 ask 401 "$INVALID_TOKEN" "$api/me" -b "$work/stolen"
-# 403 comes before the token is looked at, and without a challenge: signing in again would not help.
+# 403 precedes the check of the token, and has no challenge: signing in again would not help.
 ask 403 '' "$api/logout" -X POST "${browser[@]}" "$cross"
 ask 403 '' "$api/sign-in" -H "$cross" -d name=bob -d password=hunter2-hunter2
 with "$ada"
 ask 400 'Bearer realm="api", error="invalid_request"' "$api/me" "${browser[@]}" "$same" "${auth[@]}" # two tokens
 ask 204 '' "$api/logout" -X POST "${browser[@]}" "$same"
-ask 401 "$NOTHING_SENT" "$api/me" "${browser[@]}" "$same" # the browser has dropped it
+ask 401 "$NOTHING_SENT" "$api/me" "${browser[@]}" "$same" # the browser has deleted it
 
-# 8. The log has the reasons, and no token and no password.
+# 8. The log has the reasons, but no token and no password.
 grep -q 'user revoked' "$work/log" || fail "the log does not say why a token was refused"
 printf '%s\n' correct-horse battery-staple hunter2-hunter2 correct-staple wrong-horse >>"$work/tokens"
 grep -v '^garbage$' "$work/tokens" | grep -F -f - "$work/log" && fail "the log has a token or a password"
 
-# 9. It ends when it is told to, and takes its Postgres along: it would say so if it could not.
+# 9. It ends when it is told to, and ends its Postgres: otherwise its exit code would not be 0.
 kill -TERM "$server"
 code=0
 wait "$server" || code=$?
@@ -195,5 +196,5 @@ server=
 [ "$code" -eq 0 ] || fail "the server ended with $code"
 code=0
 curl -sS "$api/me" >/dev/null 2>&1 || code=$?
-[ "$code" -eq 7 ] || fail "curl exits with $code where nobody listens, want 7"
+[ "$code" -eq 7 ] || fail "curl exits with $code although no server listens, want 7"
 echo "every answer is as it should be"

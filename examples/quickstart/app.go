@@ -19,6 +19,7 @@ import (
 
 const (
 	issuer   = "https://app.example"
+	audience = "https://app.example/api"
 	lifetime = 15 * time.Minute
 )
 
@@ -27,11 +28,12 @@ type app struct {
 	pool      *pgxpool.Pool
 	key       *ecdsa.PrivateKey
 	store     *revoke.Postgres
-	validator *revoke.Validator[revoke.Claims]
+	validator *revoke.Validator
 }
 
 func newApp(ctx context.Context, pool *pgxpool.Pool) (*app, error) {
-	// A real app hashes its passwords; what matters here is in which transaction they are read and written.
+	// A real app hashes its passwords. This example is about the transactions that read and
+	// write them.
 	_, err := pool.Exec(ctx, `CREATE TABLE accounts (name text PRIMARY KEY, password text NOT NULL CHECK (password <> ''));
 		INSERT INTO accounts VALUES ('ada', 'correct horse'), ('bob', 'hunter2')`, pgx.QueryExecModeSimpleProtocol)
 	if err != nil {
@@ -45,15 +47,16 @@ func newApp(ctx context.Context, pool *pgxpool.Pool) (*app, error) {
 		return nil, err
 	}
 	keyfunc := func(*jwt.Token) (any, error) { return a.key.Public(), nil }
-	a.validator, err = revoke.NewValidator[revoke.Claims](a.store, issuer, keyfunc,
+	a.validator, err = revoke.NewValidator(a.store, issuer, revoke.AudienceOf(audience), keyfunc,
 		[]string{jwt.SigningMethodES256.Alg()}, revoke.WithEpochClaim())
 	return a, err
 }
 
-// signIn checks the password and signs a token for a new session. The epochs are read before the password, so a
-// password change that comes in between makes the token dead at birth.
+// signIn checks the password and signs a token for a new session. The epochs are read before the
+// password. So if the password changes in between, the token is refused from the start.
 func (a *app) signIn(ctx context.Context, name, password string) (string, error) {
-	epochs, err := a.store.Epochs(ctx, revoke.User{Issuer: issuer, Subject: name})
+	user := revoke.User{Issuer: issuer, Subject: name}
+	epochs, err := a.store.Epochs(ctx, user)
 	if err != nil {
 		return "", err
 	}
@@ -65,43 +68,37 @@ func (a *app) signIn(ctx context.Context, name, password string) (string, error)
 	if !known {
 		return "", errors.New("wrong name or password")
 	}
-	return a.sign(name, epochs)
+	return a.sign(user, epochs)
 }
 
-// sign makes a token that carries its session and the epochs of its user.
-func (a *app) sign(name string, epochs revoke.Epochs) (string, error) {
-	now := time.Now()
-	return jwt.NewWithClaims(jwt.SigningMethodES256, revoke.Claims{
-		RegisteredClaims: jwt.RegisteredClaims{
-			Issuer:    issuer,
-			Subject:   name,
-			ID:        rand.Text(),
-			IssuedAt:  jwt.NewNumericDate(now),
-			ExpiresAt: jwt.NewNumericDate(now.Add(lifetime)),
-		},
-		SessionID: rand.Text(),
-		Epochs:    &epochs,
-	}).SignedString(a.key)
+// sign returns a token of a new session, with the epochs of its user.
+func (a *app) sign(user revoke.User, epochs revoke.Epochs) (string, error) {
+	claims, err := revoke.NewClaims(user, lifetime, revoke.AudienceOf(audience), epochs)
+	if err != nil {
+		return "", err
+	}
+	return jwt.NewWithClaims(jwt.SigningMethodES256, claims).SignedString(a.key)
 }
 
-// logOut ends the token's session. A token that has expired may still log out.
-func (a *app) logOut(ctx context.Context, tokenString string) error {
-	token, _, err := a.validator.Identify(tokenString)
+// logOut ends the token's session. The token may have expired.
+func (a *app) logOut(ctx context.Context, text string) error {
+	token, err := a.validator.Identify(ctx, text)
 	if err != nil {
 		return err
 	}
-	session := revoke.Session{Issuer: token.Issuer, ID: token.SessionID}
-	return a.store.RevokeSession(ctx, session, revoke.WithReason("logout"), revoke.WithActor(token.Subject))
+	return a.store.RevokeSession(ctx, token.Session(), revoke.WithReason("logout"), revoke.WithActor(token.Subject))
 }
 
-// changePassword writes the new password and ends every session in one transaction: both happen, or neither.
+// changePassword writes the new password and ends every session in one transaction: both
+// happen, or neither.
 func (a *app) changePassword(ctx context.Context, name, from, to string) (string, error) {
+	user := revoke.User{Issuer: issuer, Subject: name}
 	var epochs revoke.Epochs
 	err := pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
-		// The revocation comes first, and the old password is looked at while the row of the epoch is held. So whoever ends
-		// this user's sessions at the same time has committed and is seen, or waits and ends the new one too.
-		after, err := a.store.WithTx(tx).RevokeUser(ctx, revoke.User{Issuer: issuer, Subject: name},
-			revoke.WithReason("password changed"), revoke.WithActor(name))
+		// The revocation comes first, and the old password is compared while the row of the
+		// epoch is locked. So a concurrent revocation of this user has either committed, and
+		// the comparison sees what it changed, or it waits, and then ends the new session too.
+		after, err := a.store.WithTx(tx).RevokeUser(ctx, user, revoke.WithReason("password changed"), revoke.WithActor(name))
 		if err != nil {
 			return err
 		}
@@ -115,10 +112,10 @@ func (a *app) changePassword(ctx context.Context, name, from, to string) (string
 	if err != nil {
 		return "", err
 	}
-	return a.sign(name, epochs)
+	return a.sign(user, epochs)
 }
 
-// sweep lets time pass for some revoked tokens, by moving their rows into the past, and sweeps.
+// sweep revokes some tokens, moves their rows into the past instead of waiting, and sweeps.
 func (a *app) sweep(ctx context.Context) error {
 	var tokens []revoke.Token
 	for range 1000 {
@@ -127,7 +124,7 @@ func (a *app) sweep(ctx context.Context) error {
 	if err := a.store.RevokeTokens(ctx, tokens, revoke.WithReason("logout")); err != nil {
 		return err
 	}
-	const later = "UPDATE revoke.revoked_tokens SET expires_at = expires_at - interval '2 hours'"
+	const later = "UPDATE revoke.revocations SET expires_at = expires_at - interval '2 hours' WHERE scope = 'token'"
 	if _, err := a.pool.Exec(ctx, later); err != nil {
 		return err
 	}
@@ -139,43 +136,44 @@ func (a *app) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("  deleted %d tokens, %d sessions and %d epochs in %v\n",
-		result.Tokens, result.Sessions, result.Epochs, result.Duration.Round(time.Millisecond))
-	if result.Tokens != int64(len(tokens)) || result.Sessions != 0 || result.Epochs != 0 {
-		return fmt.Errorf("expected %d tokens and nothing else", len(tokens))
+	deleted := result.Deleted[revoke.ScopeToken]
+	fmt.Printf("  deleted the revocations of %d tokens, and %d others, in %v\n",
+		deleted, result.Total()-deleted, result.Duration.Round(time.Millisecond))
+	if deleted != int64(len(tokens)) || result.Total() != deleted {
+		return fmt.Errorf("expected %d tokens and no others", len(tokens))
 	}
 	return nil
 }
 
-// measure compares what a check costs with the least that a question to the database can cost.
-func (a *app) measure(ctx context.Context, tokenString string) error {
+// measure compares the cost of a check with that of the cheapest query.
+func (a *app) measure(ctx context.Context, text string) error {
 	heading("What a check costs (median of 1,000, one at a time)")
-	token, _, err := a.validator.Validate(ctx, tokenString)
+	token, err := a.validator.Validate(ctx, text)
 	if err != nil {
 		return err
 	}
 	var name string
 	for _, m := range []struct {
-		what string
-		do   func() error
+		name string
+		run  func() error
 	}{
 		{"SELECT of one row by its primary key", func() error {
 			return a.pool.QueryRow(ctx, "SELECT name FROM accounts WHERE name = $1", "ada").Scan(&name)
 		}},
-		{"Check: token, session, user and issuer", func() error { return a.store.Check(ctx, token) }},
-		{"Validate: signature and claims too", func() error { _, _, err := a.validator.Validate(ctx, tokenString); return err }},
+		{"Check: token, session, user and issuer", func() error { return a.store.Check(ctx, token.Token) }},
+		{"Validate: signature and claims too", func() error { _, err := a.validator.Validate(ctx, text); return err }},
 	} {
 		const n = 1000
 		times := make([]time.Duration, n)
 		for i := range times {
 			start := time.Now()
-			if err := m.do(); err != nil {
+			if err := m.run(); err != nil {
 				return err
 			}
 			times[i] = time.Since(start)
 		}
 		slices.Sort(times)
-		fmt.Printf("  %-40s %v\n", m.what, times[n/2].Round(time.Microsecond))
+		fmt.Printf("  %-40s %v\n", m.name, times[n/2].Round(time.Microsecond))
 	}
 	return nil
 }

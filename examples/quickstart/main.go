@@ -1,5 +1,6 @@
-// Quickstart tells the life of a few sessions on a real Postgres, with real ES256 tokens: two sign-ins, one logout, a
-// password change, an attacker with a stolen token, and a sweep.
+// Quickstart runs through the life of a few sessions on a real Postgres, with real ES256
+// tokens: two sign-ins, one logout, a password change, an attacker with a stolen token, and a
+// sweep.
 package main
 
 import (
@@ -46,7 +47,7 @@ func run(ctx context.Context) (err error) {
 	if err := migrations.Up(ctx, pool); err != nil {
 		return err
 	}
-	fmt.Printf("A Postgres of its own (%s), with the tables of revoke in it.\n", server.Source)
+	fmt.Printf("A throwaway Postgres (%s), with the tables of revoke.\n", server.Source)
 
 	a, err := newApp(ctx, pool)
 	if err != nil {
@@ -55,7 +56,8 @@ func run(ctx context.Context) (err error) {
 	return story(ctx, a)
 }
 
-// story is the program's purpose. What is expected not to work is an error if it does.
+// story does what the headings say. Each request has an expected outcome, and another outcome
+// is an error.
 func story(ctx context.Context, a *app) error {
 	heading("Ada signs in, on two devices")
 	phone, err := a.signIn(ctx, "ada", "correct horse")
@@ -66,7 +68,7 @@ func story(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	stolen := laptop // somebody copies it, and waits
+	stolen := laptop // an attacker copies it, and waits
 	if err := errors.Join(a.expect(ctx, "phone", phone, nil), a.expect(ctx, "laptop", laptop, nil)); err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ func story(ctx context.Context, a *app) error {
 		return err
 	}
 
-	heading("Hours later the sweeper deletes what no verifier needs any more")
+	heading("Hours later the sweeper deletes the revocations that no verifier needs any more")
 	if err := a.sweep(ctx); err != nil {
 		return err
 	}
@@ -119,10 +121,10 @@ func story(ctx context.Context, a *app) error {
 
 func heading(text string) { fmt.Printf("\n%s\n", text) }
 
-// expect sends a request with the token and compares the outcome.
+// expect validates the token of a request and compares the outcome.
 func (a *app) expect(ctx context.Context, who, token string, want error) error {
 	start := time.Now()
-	_, _, err := a.validator.Validate(ctx, token)
+	_, err := a.validator.Validate(ctx, token)
 	took := time.Since(start).Round(10 * time.Microsecond)
 	outcome := "accepted"
 	if err != nil {

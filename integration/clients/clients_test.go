@@ -12,54 +12,73 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/client/rs"
 	zitadel "github.com/zitadel/oidc/v3/pkg/oidc"
 	"golang.org/x/oauth2"
+
+	"github.com/pgrevoke/revoke/internal/testkit"
 )
 
-// TestZitadel introspects as a resource server and revokes as a relying party, which says who it is in either way.
+// TestZitadel introspects as a resource server and revokes as a relying party. The client
+// authenticates in a header and in the body.
 func TestZitadel(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t)
-	for id, secret := range secrets {
-		server, err := rs.NewResourceServerClientCredentials(t.Context(), p.URL, id, secret)
-		must(t, err)
-		for _, style := range []oauth2.AuthStyle{oauth2.AuthStyleInHeader, oauth2.AuthStyleInParams} {
-			party, err := rp.NewRelyingPartyOIDC(t.Context(), p.URL, id, secret, "https://app.example/callback", []string{"openid"})
-			must(t, err)
-			party.OAuthConfig().Endpoint.AuthStyle = style
-			token := p.mint(t, id)
-			before, err := rs.Introspect[*zitadel.IntrospectionResponse](t.Context(), server, token)
-			must(t, err)
-			if !before.Active || before.ClientID != id || before.Subject != "ada" || before.Scope.String() != "read write" {
-				t.Errorf("introspection = %+v", before)
-			}
-			must(t, rp.RevokeToken(t.Context(), party, token, "refresh_token"))
-			after, err := rs.Introspect[*zitadel.IntrospectionResponse](t.Context(), server, token)
-			must(t, err)
-			if after.Active || after.Subject != "" || p.call(t, token) != http.StatusUnauthorized {
-				t.Errorf("after the revocation %+v", after)
-			}
+	newParty := func(t *testing.T, id, secret string) rp.RelyingParty {
+		t.Helper()
+		return testkit.Value(rp.NewRelyingPartyOIDC(t.Context(), p.URL, id, secret, "https://app.example/callback", []string{"openid"}))(t)
+	}
+	introspect := func(t *testing.T, client registered, token string) *zitadel.IntrospectionResponse {
+		t.Helper()
+		server := testkit.Value(rs.NewResourceServerClientCredentials(t.Context(), p.URL, client.id, client.secret))(t)
+		return testkit.Value(rs.Introspect[*zitadel.IntrospectionResponse](t.Context(), server, token))(t)
+	}
+	for _, client := range []registered{plain, signs, spaced} {
+		for _, row := range []struct {
+			name  string
+			style oauth2.AuthStyle
+		}{{"header", oauth2.AuthStyleInHeader}, {"body", oauth2.AuthStyleInParams}} {
+			t.Run(client.id+"/"+row.name, func(t *testing.T) {
+				party := newParty(t, client.id, client.secret)
+				party.OAuthConfig().Endpoint.AuthStyle = row.style
+				token := p.mint(t, client)
+				before := introspect(t, client, token)
+				if !before.Active || before.ClientID != client.id || before.Subject != "ada" || before.Scope.String() != "read write" {
+					t.Errorf("before the revocation: %+v", before)
+				}
+				testkit.Must(t, rp.RevokeToken(t.Context(), party, token, "refresh_token"))
+				after := introspect(t, client, token)
+				if after.Active || after.Subject != "" {
+					t.Errorf("after the revocation: %+v", after)
+				}
+				if status := p.call(t, token); status != http.StatusUnauthorized {
+					t.Errorf("after the revocation the API answers %d", status)
+				}
+			})
 		}
 	}
-	party, err := rp.NewRelyingPartyOIDC(t.Context(), p.URL, "plain", "wrong", "https://app.example/callback", []string{"openid"})
-	must(t, err)
-	if rp.RevokeToken(t.Context(), party, p.mint(t, "plain"), "access_token") == nil {
-		t.Error("a client with a wrong secret revokes")
-	}
+	t.Run("wrong secret", func(t *testing.T) {
+		token := p.mint(t, plain)
+		if rp.RevokeToken(t.Context(), newParty(t, plain.id, "wrong"), token, "access_token") == nil {
+			t.Error("a client with a wrong secret gets no error")
+		}
+		if status := p.call(t, token); status != http.StatusOK {
+			t.Errorf("the API answers %d", status)
+		}
+	})
 }
 
-// TestGoOIDC reads the metadata with go-oidc, verifies a token with the keys that it finds, and asks for the user with x/oauth2 before and after the
-// revocation.
+// TestGoOIDC reads the metadata with go-oidc, verifies a token by the keys that the metadata
+// names, and gets the user with x/oauth2 before and after the revocation.
 func TestGoOIDC(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t)
-	ctx := context.WithoutCancel(t.Context()) // its key set keeps it
+	ctx := context.WithoutCancel(t.Context()) // the provider's key set keeps the context
 	found, err := oidc.NewProvider(ctx, p.URL)
-	must(t, err)
-	token := p.mint(t, "plain")
+	testkit.Must(t, err)
+	token := p.mint(t, plain)
 	_, err = found.Verifier(&oidc.Config{ClientID: "api", SupportedSigningAlgs: []string{"ES256"}}).Verify(ctx, token)
-	must(t, err)
+	testkit.Must(t, err)
 	source := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: token, TokenType: "bearer"})
 	user, err := found.UserInfo(ctx, source)
-	must(t, err)
+	testkit.Must(t, err)
 	if user.Subject != "ada" {
 		t.Errorf("user %+v", user)
 	}
@@ -67,16 +86,16 @@ func TestGoOIDC(t *testing.T) {
 	var endpoints struct {
 		Revocation string `json:"revocation_endpoint"`
 	}
-	must(t, found.Claims(&endpoints))
-	form := url.Values{"token": {token}, "client_id": {"plain"}, "client_secret": {secrets["plain"]}}
+	testkit.Must(t, found.Claims(&endpoints))
+	form := url.Values{"token": {token}, "client_id": {plain.id}, "client_secret": {plain.secret}}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoints.Revocation, strings.NewReader(form.Encode()))
-	must(t, err)
+	testkit.Must(t, err)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	response, err := p.Client().Do(r)
-	must(t, err)
-	must(t, response.Body.Close())
+	testkit.Must(t, err)
+	testkit.Must(t, response.Body.Close())
 	if _, err := found.UserInfo(ctx, source); err == nil {
-		t.Error("the API lets in a token that was revoked")
+		t.Error("go-oidc gets the user for a revoked token")
 	}
 	if status := p.call(t, token); status != http.StatusUnauthorized {
 		t.Errorf("the API answers %d", status)

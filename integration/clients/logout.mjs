@@ -1,5 +1,5 @@
-// Plays an OpenID provider that ends sessions over the back channel: logout tokens signed by jose, in the shapes in which
-// Keycloak, Okta and Auth0 send them. What to talk to and the provider's key come on standard input, as clients_test.go writes it.
+// Acts as an OpenID provider that ends sessions over the back channel, by logout tokens that jose signs in the shapes of
+// Keycloak, Okta and Auth0. scripts_test.go writes the addresses and the provider's key to standard input.
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { text } from 'node:stream/consumers'
@@ -37,15 +37,15 @@ for (const [name, shape] of Object.entries(shapes)) {
   console.log(`${name}: ended`)
 }
 
-const { sub, sid } = sessions['nobody ends it']
+const { sub, sid } = sessions.kept
 const wrong = {
   'with a nonce': [undefined, { nonce: 'n' }],
   'without events': [undefined, { events: undefined }],
   'with another event': [undefined, { events: { 'http://schemas.openid.net/event/other': {} } }],
-  'for somebody else': [undefined, { aud: 'somebody else' }],
-  'of another issuer': [undefined, { iss: 'https://somebody.example' }],
+  'for another audience': [undefined, { aud: 'another-app' }],
+  'of another issuer': [undefined, { iss: 'https://another.example' }],
   'of another type': ['at+jwt', {}],
-  'of nobody': [undefined, { sub: undefined, sid: undefined }],
+  'without sub and sid': [undefined, { sub: undefined, sid: undefined }],
   expired: [undefined, { iat: now - 7200, exp: now - 3600 }],
 }
 for (const [name, [typ, claims]] of Object.entries(wrong)) {

@@ -1,5 +1,5 @@
-// Revokes and introspects tokens with oauth4webapi and with openid-client, by both ways in which a client says who it is. What to
-// talk to and with which tokens comes on standard input, as clients_test.go writes it.
+// Revokes and introspects tokens with oauth4webapi and with openid-client. The client authenticates in a header and in the
+// body. scripts_test.go writes the addresses, clients and tokens to standard input.
 import assert from 'node:assert/strict'
 import { text } from 'node:stream/consumers'
 import * as oauth from 'oauth4webapi'
@@ -50,7 +50,7 @@ const libraries = {
   },
 }
 
-// refused finds out what an endpoint said, which the libraries report in errors of several kinds.
+// refused expects a status and an error code. The libraries report them in errors of several kinds.
 async function refused(promise, status, code) {
   const error = await promise.then(() => assert.fail(`accepted, instead of ${code}`), (error) => error)
   const response = error.response ?? error.cause?.response ?? error.cause
@@ -71,7 +71,7 @@ for (const { id, secret, tokens, foreign } of clients) {
       assert.equal(alive.iss, issuer)
       assert.ok(Number.isInteger(alive.exp) && Number.isInteger(alive.iat))
 
-      await revoke(token, { token_type_hint: 'refresh_token' }) // which it is not
+      await revoke(token, { token_type_hint: 'refresh_token' }) // a wrong hint
       await isDead(token)
       assert.deepEqual({ ...(await introspect(token)) }, { active: false })
       await revoke(token) // again

@@ -1,7 +1,7 @@
 """Revokes and introspects tokens with Authlib, oauthlib and requests-oauthlib.
 
-What to talk to and with which tokens comes on standard input, as clients_test.go writes it. Authlib and requests put id and
-secret into Basic as they are, and not form-encoded as RFC 6749 says in section 2.3.1.
+scripts_test.go writes the addresses, clients and tokens to standard input. Authlib and requests put id and secret into Basic
+as they are. RFC 6749, section 2.3.1, requires them form-encoded.
 """
 
 import json

@@ -2,9 +2,6 @@ package clients
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
@@ -18,17 +15,12 @@ import (
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/pgserver"
+	"github.com/pgrevoke/revoke/internal/testkit"
+	"github.com/pgrevoke/revoke/oauth"
 	"github.com/pgrevoke/revoke/revokehttp"
 )
 
 func TestMain(m *testing.M) { pgserver.Main(m) }
-
-func must(tb testing.TB, err error) {
-	tb.Helper()
-	if err != nil {
-		tb.Fatal(err)
-	}
-}
 
 // claims are those of an access token (RFC 9068).
 type claims struct {
@@ -37,82 +29,65 @@ type claims struct {
 	Scope    string `json:"scope,omitempty"`
 }
 
-func clientOf(c *claims) string { return c.ClientID }
+// registered is a client with its secret.
+type registered struct{ id, secret string }
 
-// secrets of the clients by their ids, with everything that the two ways of writing Basic treat in different ways.
-var secrets = map[string]string{
-	"plain":  "a-secret-of-letters",
-	"signs":  "a:b%2Bc+d%e",
-	"spaced": "one two  three+four%20five",
-	"other":  "of the client whose tokens are not theirs",
-}
+// The clients. Their secrets have all characters that clients encode in different ways in Basic.
+var (
+	plain   = registered{"plain", "a-secret-of-letters"}
+	signs   = registered{"signs", "a:b%2Bc+d%e"}
+	spaced  = registered{"spaced", "one two  three+four%20five"}
+	foreign = registered{"foreign", "the secret of a client that calls no endpoint"}
+)
 
-func authenticate(_ context.Context, id, secret string) (revokehttp.Client, error) {
-	want, known := secrets[id]
-	if !known || subtle.ConstantTimeCompare([]byte(secret), []byte(want)) != 1 {
-		return revokehttp.Client{}, revokehttp.ErrInvalidClient
+func authenticate(_ context.Context, id, secret string) (oauth.Client, error) {
+	for _, client := range []registered{plain, signs, spaced, foreign} {
+		if client.id == id && subtle.ConstantTimeCompare([]byte(secret), []byte(client.secret)) == 1 {
+			return oauth.Client{ID: id}, nil
+		}
 	}
-	return revokehttp.Client{ID: id}, nil
+	return oauth.Client{}, oauth.ErrInvalidClient
 }
 
-// provider is an authorization server on loopback that has nothing but what these clients need: metadata, keys, the endpoints for
-// revocation and introspection, and an API that asks for a token.
-type provider struct {
-	*httptest.Server
-	store *revoke.Postgres
-	key   *ecdsa.PrivateKey
-}
+// provider is an authorization server on loopback, with metadata, keys, the endpoints for
+// revocation and introspection, and an API that requires a token.
+type provider struct{ *httptest.Server }
 
 const keyID = "one"
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
+// jwk writes testkit's key as a JWK (RFC 7517).
+func jwk(t *testing.T, private bool) map[string]string {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	return key
-}
-
-// jwk writes a key as RFC 7517 wants it.
-func jwk(t *testing.T, key *ecdsa.PrivateKey, private bool) map[string]string {
-	t.Helper()
-	point, err := key.PublicKey.Bytes()
-	must(t, err)
+	key := testkit.TestKeys().EC
+	point := testkit.Value(key.PublicKey.Bytes())(t)
 	encode := base64.RawURLEncoding.EncodeToString
 	members := map[string]string{
 		"kty": "EC", "crv": "P-256", "kid": keyID, "alg": "ES256", "use": "sig", "x": encode(point[1:33]), "y": encode(point[33:]),
 	}
 	if private {
-		d, err := key.Bytes()
-		must(t, err)
-		members["d"] = encode(d)
+		members["d"] = encode(testkit.Value(key.Bytes())(t))
 	}
 	return members
 }
 
 func newProvider(t *testing.T) *provider {
 	t.Helper()
-	store, err := revoke.NewPostgres(pgserver.Pool(t, pgserver.Database(t)))
-	must(t, err)
-	p := &provider{store: store, key: newKey(t)}
+	store, _ := testkit.Store(t)
 	mux := http.NewServeMux()
-	p.Server = httptest.NewServer(mux)
+	p := &provider{httptest.NewServer(mux)}
 	t.Cleanup(p.Close)
 
-	keyfunc := func(*jwt.Token) (any, error) { return &p.key.PublicKey, nil }
-	validator, err := revoke.NewValidator[claims](store, p.URL, keyfunc, []string{"ES256"}, revoke.WithTokenType("at+jwt"))
-	must(t, err)
-	guard, err := revokehttp.New(validator)
-	must(t, err)
-	kinds := []revokehttp.Tokens{revokehttp.AccessTokens(validator, clientOf)}
-	revocation, err := revokehttp.NewRevocation(store, authenticate, kinds)
-	must(t, err)
-	introspection, err := revokehttp.NewIntrospection(authenticate, kinds)
-	must(t, err)
+	validator := testkit.Value(revoke.NewValidator(store, p.URL, revoke.AudienceOf("api"), testkit.Keyfunc("ES256"), []string{"ES256"},
+		revoke.WithTokenType("at+jwt")))(t)
+	guard := testkit.Value(revokehttp.NewGuard(validator))(t)
+	kinds := []oauth.Tokens{oauth.AccessTokens(validator)}
+	revocation := testkit.Value(oauth.NewRevocation(store, authenticate, kinds))(t)
+	introspection := testkit.Value(oauth.NewIntrospection(authenticate, kinds))(t)
 
 	mux.Handle("/revoke", revocation)
 	mux.Handle("/introspect", introspection)
 	mux.Handle("/userinfo", guard.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, _ := revokehttp.Token(r.Context())
+		token, _ := revokehttp.TokenFromContext(r.Context())
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(map[string]string{"sub": token.Subject})
 	})))
@@ -131,7 +106,7 @@ func newProvider(t *testing.T) *provider {
 		"revocation_endpoint_auth_methods_supported":    []string{"client_secret_basic", "client_secret_post"},
 		"introspection_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post"},
 	}))
-	mux.Handle("/jwks", document(map[string]any{"keys": []any{jwk(t, p.key, false)}}))
+	mux.Handle("/jwks", document(map[string]any{"keys": []any{jwk(t, false)}}))
 	return p
 }
 
@@ -142,20 +117,15 @@ func document(body map[string]any) http.Handler {
 	})
 }
 
-// mint signs an access token of ada's for a client.
-func (p *provider) mint(t *testing.T, client string) string {
+// mint signs an access token of the user ada for a client.
+func (p *provider) mint(t *testing.T, client registered) string {
 	t.Helper()
-	now := time.Now()
-	return sign(t, p.key, "at+jwt", claims{
-		Claims: revoke.Claims{RegisteredClaims: jwt.RegisteredClaims{
-			Issuer: p.URL, Subject: "ada", ID: rand.Text(), Audience: []string{"api"},
-			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(time.Hour)),
-		}},
-		ClientID: client, Scope: "read write",
-	})
+	user := revoke.User{Issuer: p.URL, Subject: "ada"}
+	c := testkit.Value(revoke.NewClaims(user, time.Hour, revoke.AudienceOf("api"), revoke.Epochs{}))(t)
+	return sign(t, "at+jwt", claims{Claims: c, ClientID: client.id, Scope: "read write"})
 }
 
-func (p *provider) mintSome(t *testing.T, client string, n int) (tokens []string) {
+func (p *provider) mintSome(t *testing.T, client registered, n int) (tokens []string) {
 	t.Helper()
 	for range n {
 		tokens = append(tokens, p.mint(t, client))
@@ -163,23 +133,21 @@ func (p *provider) mintSome(t *testing.T, client string, n int) (tokens []string
 	return tokens
 }
 
-func sign(t *testing.T, key *ecdsa.PrivateKey, typ string, c jwt.Claims) string {
+func sign(t *testing.T, typ string, c jwt.Claims) string {
 	t.Helper()
 	token := jwt.NewWithClaims(jwt.SigningMethodES256, c)
 	token.Header["typ"], token.Header["kid"] = typ, keyID
-	text, err := token.SignedString(key)
-	must(t, err)
-	return text
+	return testkit.Value(token.SignedString(testkit.TestKeys().EC))(t)
 }
 
 // call presents a token to the API.
 func (p *provider) call(t *testing.T, token string) int {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL+"/userinfo", nil)
-	must(t, err)
+	testkit.Must(t, err)
 	r.Header.Set("Authorization", fmt.Sprint("Bearer ", token))
 	response, err := p.Client().Do(r)
-	must(t, err)
-	must(t, response.Body.Close())
+	testkit.Must(t, err)
+	testkit.Must(t, response.Body.Close())
 	return response.StatusCode
 }

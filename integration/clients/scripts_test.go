@@ -9,23 +9,21 @@ import (
 	"testing"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
 	"github.com/pgrevoke/revoke"
-	"github.com/pgrevoke/revoke/internal/pgserver"
-	"github.com/pgrevoke/revoke/revokehttp"
+	"github.com/pgrevoke/revoke/internal/testkit"
+	"github.com/pgrevoke/revoke/signals"
 )
 
-// run has a script do what it is for, with what it is given on standard input.
+// run runs a script with given, as JSON, on its standard input.
 func run(t *testing.T, given any, interpreter, script string) {
 	t.Helper()
 	input, err := json.Marshal(given)
-	must(t, err)
+	testkit.Must(t, err)
 	command := exec.CommandContext(t.Context(), interpreter, script)
 	command.Stdin = bytes.NewReader(input)
 	output, err := command.CombinedOutput()
 	if err != nil {
-		t.Fatalf("%s %s: %v (what it needs is in the package's documentation)\n%s", interpreter, script, err, output)
+		t.Fatalf("%s %s: %v (the package comment says what to install)\n%s", interpreter, script, err, output)
 	}
 	t.Logf("%s", output)
 }
@@ -38,19 +36,20 @@ func TestOAuthClients(t *testing.T) {
 		ID      string   `json:"id"`
 		Secret  string   `json:"secret"`
 		Tokens  []string `json:"tokens"`
-		Foreign string   `json:"foreign"`
+		Foreign string   `json:"foreign"` // a token of another client
 	}
-	for interpreter, script := range map[string]string{"node": "oauth.mjs", "/usr/bin/python3": "oauth.py"} {
-		t.Run(script, func(t *testing.T) {
+	for _, row := range []struct{ script, interpreter string }{
+		{"oauth.mjs", "node"},
+		{"oauth.py", "/usr/bin/python3"},
+	} {
+		t.Run(row.script, func(t *testing.T) {
 			t.Parallel()
 			var clients []client
-			foreign := p.mint(t, "other")
-			for id, secret := range secrets {
-				if id != "other" {
-					clients = append(clients, client{id, secret, p.mintSome(t, id, 4), foreign})
-				}
+			others := p.mint(t, foreign)
+			for _, c := range []registered{plain, signs, spaced} {
+				clients = append(clients, client{c.id, c.secret, p.mintSome(t, c, 4), others})
 			}
-			run(t, map[string]any{"issuer": p.URL, "api": p.URL + "/userinfo", "clients": clients}, interpreter, script)
+			run(t, map[string]any{"issuer": p.URL, "api": p.URL + "/userinfo", "clients": clients}, row.interpreter, row.script)
 			for _, c := range clients {
 				for _, token := range c.Tokens {
 					if status := p.call(t, token); status != http.StatusUnauthorized {
@@ -58,25 +57,24 @@ func TestOAuthClients(t *testing.T) {
 					}
 				}
 			}
-			if status := p.call(t, foreign); status != http.StatusOK {
+			if status := p.call(t, others); status != http.StatusOK {
 				t.Errorf("the token of another client gets %d", status)
 			}
 		})
 	}
 }
 
-// TestBackChannelLogout ends sessions by logout tokens of jose's making.
+// TestBackChannelLogout ends sessions by logout tokens that jose signs, in the shapes of
+// several providers.
 func TestBackChannelLogout(t *testing.T) {
 	t.Parallel()
 	const idp, audience = "https://idp.example", "the-app"
-	store, err := revoke.NewPostgres(pgserver.Pool(t, pgserver.Database(t)))
-	must(t, err)
-	key := newKey(t)
-	keyfunc := func(*jwt.Token) (any, error) { return &key.PublicKey, nil }
-	validator, err := revoke.NewValidator[revoke.Claims](store, idp, keyfunc, []string{"ES256"}, revoke.WithRequiredSession())
-	must(t, err)
-	receiver, err := revokehttp.NewBackChannelLogout(store, idp, []string{audience}, keyfunc, []string{"ES256"}, revokehttp.EndSession(validator))
-	must(t, err)
+	store, _ := testkit.Store(t)
+	keyfunc, algorithms := testkit.Keyfunc("ES256"), []string{"ES256"}
+	validator := testkit.Value(revoke.NewValidator(store, idp, revoke.AudienceOf(audience), keyfunc, algorithms,
+		revoke.WithRequiredSession()))(t)
+	receiver := testkit.Value(signals.NewBackChannelLogout(store, idp, []string{audience}, keyfunc, algorithms,
+		signals.EndSession(validator)))(t)
 	server := httptest.NewServer(receiver)
 	t.Cleanup(server.Close)
 
@@ -84,28 +82,27 @@ func TestBackChannelLogout(t *testing.T) {
 		Subject string `json:"sub"`
 		ID      string `json:"sid"`
 	}
+	const kept = "kept" // the session that no logout ends
+	names := []string{"Keycloak", "Keycloak, older", "Okta", "Auth0", "a session without its user", kept}
 	sessions, tokens := map[string]session{}, map[string]string{}
-	for _, name := range []string{"Keycloak", "Keycloak, older", "Okta", "Auth0", "a session without its user", "nobody ends it"} {
+	for _, name := range names {
 		s := session{"user of " + name, "session of " + name}
 		sessions[name] = s
-		now := time.Now()
-		tokens[name] = sign(t, key, "JWT", revoke.Claims{
-			RegisteredClaims: jwt.RegisteredClaims{
-				Issuer: idp, Subject: s.Subject, ID: "access token of " + name,
-				IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(time.Hour)),
-			},
-			SessionID: s.ID,
-		})
-		_, _, err := validator.Validate(t.Context(), tokens[name])
-		must(t, err)
+		tokens[name] = sign(t, "JWT", testkit.Value(revoke.NewClaims(revoke.User{Issuer: idp, Subject: s.Subject}, time.Hour,
+			revoke.AudienceOf(audience), revoke.Epochs{}, revoke.WithSessionID(s.ID)))(t))
+		testkit.Value(validator.Validate(t.Context(), tokens[name]))(t)
 	}
 	run(t, map[string]any{
-		"issuer": idp, "receiver": server.URL, "audience": audience, "key": jwk(t, key, true), "sessions": sessions,
+		"issuer": idp, "receiver": server.URL, "audience": audience, "key": jwk(t, true), "sessions": sessions,
 	}, "node", "logout.mjs")
-	for name, token := range tokens {
-		_, _, err := validator.Validate(t.Context(), token)
-		if accepted := err == nil; accepted != (name == "nobody ends it") {
-			t.Errorf("%s: %v", name, err)
-		}
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			_, err := validator.Validate(t.Context(), tokens[name])
+			if name == kept {
+				testkit.Must(t, err)
+			} else {
+				testkit.WantError(t, err, revoke.ErrRevoked)
+			}
+		})
 	}
 }

@@ -1,4 +1,5 @@
-// Package mutation tests tests: it breaks the code in one place, and looks whether the tests that are there for it fail.
+// Package mutation tests tests: it breaks the code in one place, and looks whether the tests
+// that are there for it fail.
 package mutation
 
 import (
@@ -20,8 +21,9 @@ type Mutant struct {
 // concurrently bounds how many are built and run at a time.
 const concurrently = 2
 
-// Run opens each hole in turn and runs the tests of the package in the current directory that have to fail then. The names
-// of the holes say what is wrong.
+// Run opens each hole in turn and runs the tests of the package in the current directory that
+// have to fail then. The names of the holes say what is wrong. Unless Asked, Run only looks
+// whether the code still has the places of the holes.
 func Run(t *testing.T, mutants map[string]Mutant) {
 	t.Helper()
 	directory, err := os.Getwd()
@@ -32,17 +34,21 @@ func Run(t *testing.T, mutants map[string]Mutant) {
 	for hole, m := range mutants {
 		t.Run(hole, func(t *testing.T) {
 			t.Parallel()
+			text := m.text(t, directory)
+			if !Asked() {
+				return
+			}
 			limit <- struct{}{}
 			defer func() { <-limit }()
-			m.run(t, directory)
+			m.run(t, directory, text)
 		})
 	}
 }
 
-func (m Mutant) run(t *testing.T, directory string) {
+// text returns the file with the hole in it.
+func (m Mutant) text(t *testing.T, directory string) string {
 	t.Helper()
-	original := filepath.Join(directory, m.File)
-	source, err := os.ReadFile(original)
+	source, err := os.ReadFile(filepath.Join(directory, m.File))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,6 +59,12 @@ func (m Mutant) run(t *testing.T, directory string) {
 		}
 		text = strings.Replace(text, m.Edits[i], m.Edits[i+1], 1)
 	}
+	return text
+}
+
+func (m Mutant) run(t *testing.T, directory, text string) {
+	t.Helper()
+	original := filepath.Join(directory, m.File)
 	scratch := t.TempDir()
 	mutant, overlay := filepath.Join(scratch, filepath.Base(m.File)), filepath.Join(scratch, "overlay.json")
 	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{original: mutant}})
@@ -70,7 +82,8 @@ func (m Mutant) run(t *testing.T, directory string) {
 		"-run", "^("+strings.Join(tests, "|")+")$", ".")
 	output, err := command.CombinedOutput()
 	for _, test := range tests {
-		// A hole that does not compile, or a database that does not start, is no catch: only a test that ran and failed is.
+		// Only a test that ran and failed is a catch. A hole that does not compile is none, nor
+		// is a database that does not start.
 		if err == nil || !strings.Contains(string(output), "--- FAIL: "+test+" ") {
 			t.Errorf("%s does not notice: %v\n%s", test, err, output)
 		}

@@ -5,6 +5,7 @@ package pgserver
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -26,7 +27,8 @@ import (
 //go:embed binaries.sh
 var binariesScript string
 
-// startTimeout bounds initdb and the start of the server; both take half a second on an idle machine.
+// startTimeout bounds the start of a server, with its initdb, or of a pooler. An idle machine takes
+// half a second.
 const startTimeout = 90 * time.Second
 
 // openBinaries starts the installed server.
@@ -35,10 +37,32 @@ func openBinaries(ctx context.Context) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startBinaries(ctx, bin, "primary")
+	return startBinaries(ctx, bin, nil, "primary")
 }
 
-// findBinaries returns the directory of initdb and postgres: from the PATH, or where packages put the newest.
+// openDirectory starts the server of a directory that the environment names.
+func openDirectory(ctx context.Context, bin string) (*Server, error) {
+	if !filepath.IsAbs(bin) {
+		return nil, errors.New("the path is not absolute")
+	}
+	if err := hasServer(bin); err != nil {
+		return nil, err
+	}
+	return startBinaries(ctx, bin, nil, "primary")
+}
+
+// hasServer returns an error if a directory lacks a program that a server needs.
+func hasServer(dir string) error {
+	for _, program := range []string{"initdb", "postgres"} {
+		if _, err := exec.LookPath(filepath.Join(dir, program)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// findBinaries returns the directory of initdb and postgres: the one in the PATH, or else the
+// newest that packages have installed.
 func findBinaries() (string, error) {
 	var candidates []string
 	if path, err := exec.LookPath("initdb"); err == nil {
@@ -57,16 +81,14 @@ func findBinaries() (string, error) {
 		candidates = append(candidates, found...)
 	}
 	for _, dir := range candidates {
-		_, errInitdb := exec.LookPath(filepath.Join(dir, "initdb"))
-		_, errPostgres := exec.LookPath(filepath.Join(dir, "postgres"))
-		if errInitdb == nil && errPostgres == nil {
+		if hasServer(dir) == nil {
 			return dir, nil
 		}
 	}
 	return "", fmt.Errorf("initdb and postgres are neither in the PATH nor in any of %s", strings.Join(patterns, ", "))
 }
 
-// majorVersion returns the first number in a path, 0 where it has none.
+// majorVersion returns the first number in a path, or 0 if there is none.
 func majorVersion(path string) int {
 	digits := func(r rune) bool { return r >= '0' && r <= '9' }
 	start := strings.IndexFunc(path, digits)
@@ -81,31 +103,74 @@ func majorVersion(path string) int {
 	return n
 }
 
-// startBinaries runs binaries.sh.
-func startBinaries(ctx context.Context, bin string, arguments ...string) (*Server, error) {
-	dir, exited, stop, err := startScript(binariesScript, nil, append([]string{bin}, arguments...)...)
+// startBinaries runs binaries.sh with an input and arguments.
+func startBinaries(ctx context.Context, bin string, input io.Reader, arguments ...string) (*Server, error) {
+	dir, exited, stop, err := startScript(binariesScript, input, append([]string{bin}, arguments...)...)
 	if err != nil {
 		return nil, err
 	}
 	// With the port, because PGPORT may be set for another server.
 	query := url.Values{"host": {dir}, "port": {"5432"}, "user": {"postgres"}}
-	server := &Server{
-		Source: bin,
-		url:    "postgres:///postgres?" + query.Encode(),
-		close:  stop,
-		standby: func(ctx context.Context) (*Server, error) {
-			return startBinaries(ctx, bin, "standby", dir)
-		},
+	server := &Server{Source: bin, url: "postgres:///postgres?" + query.Encode(), close: stop}
+	server.standby = func(ctx context.Context) (*Server, error) {
+		backup, label, err := backUp(ctx, server, dir)
+		if err != nil {
+			return nil, fmt.Errorf("pgserver: base backup: %w", err)
+		}
+		return startBinaries(ctx, bin, strings.NewReader(label), "standby", dir, backup)
 	}
 	if err := awaitReady(ctx, server.url, exited); err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "log"))
-		return nil, errors.Join(err, fmt.Errorf("its log ends with: %s", tail(string(log))), stop())
+		return nil, errors.Join(fmt.Errorf("%w; its log ends with: %s", err, tail(string(log))), stop())
 	}
 	return server, nil
 }
 
-// startScript runs one of the scripts of this package, which removes everything when the pipe to it closes: by stop, or by our
-// death. It returns the directory of its files, and what is closed when its program has ended.
+// backUp copies the data of a running server, and returns the directory of the copy and its backup
+// label. The copy lies in dir, which the watchdog of the server removes. pg_basebackup would do the
+// same, but not every set of binaries has it.
+func backUp(ctx context.Context, server *Server, dir string) (backup, label string, err error) {
+	credential, err := unprivileged()
+	if err != nil {
+		return "", "", err
+	}
+	backup = filepath.Join(dir, "backup."+rand.Text())
+	err = server.admin(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		start, stop := "pg_backup_start('standby', fast => true)", "pg_backup_stop(wait_for_archive => false)"
+		if conn.PgConn().ParameterStatus("server_version") < "15" {
+			start, stop = "pg_start_backup('standby', true, false)", "pg_stop_backup(false, false)"
+		}
+		if _, err := conn.Exec(ctx, "SELECT "+start); err != nil {
+			return err
+		}
+		//nolint:gosec // the directories are ours
+		cp := exec.CommandContext(ctx, "cp", "-R", filepath.Join(dir, "data"), backup)
+		cp.Dir = "/"
+		cp.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
+		cp.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
+		if output, err := cp.CombinedOutput(); err != nil && !onlyVanished(string(output)) {
+			return fmt.Errorf("cp: %w: %s", err, tail(string(output)))
+		}
+		return conn.QueryRow(ctx, "SELECT labelfile FROM "+stop).Scan(&label)
+	})
+	return backup, label, err
+}
+
+// onlyVanished reports whether cp complains of missing files and of nothing else. A running server
+// removes files. The standby replays the same changes from the log.
+func onlyVanished(output string) bool {
+	for line := range strings.Lines(output) {
+		if !strings.HasSuffix(line, ": No such file or directory\n") {
+			return false
+		}
+	}
+	return output != ""
+}
+
+// startScript runs one of the scripts of this package. The script removes its files when the
+// pipe to it closes: stop closes the pipe, and so does the end of this process. startScript
+// returns the directory of the files. The channel exited is closed when the program of the
+// script has ended.
 func startScript(script string, input io.Reader, arguments ...string) (dir string, exited <-chan struct{}, stop func() error, err error) {
 	credential, err := unprivileged()
 	if err != nil {
@@ -128,12 +193,13 @@ func startScript(script string, input io.Reader, arguments ...string) (dir strin
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
 	cmd.Stdin = input
 	cmd.ExtraFiles = []*os.File{aliveRead, reportWrite}
-	// A session of its own: an interrupt from the terminal goes to us alone, and the watchdog does the rest.
+	// In a session of its own the script gets no interrupt from the terminal. This process
+	// does, and the watchdog does the rest.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: credential}
 	if err := cmd.Start(); err != nil {
 		return "", nil, nil, errors.Join(err, alive.Close(), report.Close())
 	}
-	reportWrite.Close() // before it is read, or the end of the watchdog would not be seen
+	reportWrite.Close() // an open write end here would hide the end of the watchdog
 
 	ended := make(chan struct{})
 	go func() {
@@ -154,7 +220,7 @@ func startScript(script string, input io.Reader, arguments ...string) (dir strin
 	return strings.TrimSuffix(dir, "\n"), ended, stop, nil
 }
 
-// awaitReady returns when the server answers, or when it will not.
+// awaitReady returns nil when the server answers, and an error if it ends or the time is over.
 func awaitReady(ctx context.Context, address string, exited <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -180,8 +246,8 @@ func tail(log string) string {
 	return log[max(0, len(log)-1000):]
 }
 
-// unprivileged returns whom to run the server as: nil for ourselves, and for root somebody else, since Postgres
-// refuses root.
+// unprivileged returns the user that runs the server: nil for the user of this process. Postgres
+// refuses to run as root, so root gets another user.
 func unprivileged() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil //nolint:nilnil // no credential is what an ordinary user needs
@@ -197,10 +263,10 @@ func unprivileged() (*syscall.Credential, error) {
 			return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 		}
 	}
-	return nil, errors.New("a server refuses to run as root, and there is no user postgres or nobody to run it as")
+	return nil, errors.New(`a server refuses to run as root, and there is neither a user "postgres" nor "nobody"`)
 }
 
-// temporaryDirectory prefers memory: a database of a test is some 300 small files.
+// temporaryDirectory prefers a file system in memory: a database of a test is some 300 small files.
 func temporaryDirectory() string {
 	const shm, gigabyte = "/dev/shm", 1 << 30
 	var stat syscall.Statfs_t

@@ -7,12 +7,13 @@ import (
 	"errors"
 )
 
-// openBinaries needs signals and credentials as Unix has them.
-func openBinaries(context.Context) (*Server, error) {
-	return nil, errors.New("starting the installed server is not supported on this system")
-}
+// errUnix is returned here because binaries.sh needs signals and credentials as Unix has them.
+var errUnix = errors.New("starting a program of the server is not supported on this system")
 
-// openPooler needs them too.
+func openBinaries(context.Context) (*Server, error) { return nil, errUnix }
+
+func openDirectory(context.Context, string) (*Server, error) { return nil, errUnix }
+
 func openPooler(context.Context, string, []string) (string, func() error, error) {
-	return "", nil, errors.New("starting pgbouncer is not supported on this system")
+	return "", nil, errUnix
 }

@@ -18,20 +18,19 @@ import (
 // databasePrefix begins the name of every database that this package creates and drops.
 const databasePrefix = "revoke_test_"
 
-// urlTimeout bounds the first answer of a server that the environment names, which may accept and say nothing.
-const urlTimeout = 30 * time.Second
+// adminTimeout bounds each call of admin. A server that the environment names may accept a
+// connection and never answer. An idle machine takes a fraction of a second.
+const adminTimeout = time.Minute
 
 // openURL takes the server that the environment names.
 func openURL(ctx context.Context, address string) (*Server, error) {
-	ctx, cancel := context.WithTimeout(ctx, urlTimeout)
-	defer cancel()
 	if _, err := withDatabase(address, ""); err != nil {
 		return nil, err
 	}
 	s := &Server{Source: urlVariable, url: address, close: func() error { return nil }}
 	var role string
 	var may bool
-	err := s.admin(ctx, func(conn *pgx.Conn) error {
+	err := s.admin(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, "SELECT rolname, rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user").Scan(&role, &may)
 	})
 	if err != nil {
@@ -44,7 +43,8 @@ func openURL(ctx context.Context, address string) (*Server, error) {
 	return s, nil
 }
 
-// CreateDatabase makes a database with our schema, a copy of a template that is migrated once, and returns its URL.
+// CreateDatabase makes a database with the schema of package migrations and returns its URL. The
+// database is a copy of a template, which is migrated once.
 func (s *Server) CreateDatabase(ctx context.Context) (string, error) {
 	template, err := s.migratedTemplate(ctx)
 	if err != nil {
@@ -53,12 +53,12 @@ func (s *Server) CreateDatabase(ctx context.Context) (string, error) {
 	return s.create(ctx, template)
 }
 
-// CreateEmptyDatabase makes a database with nothing in it and returns its URL.
+// CreateEmptyDatabase makes an empty database and returns its URL.
 func (s *Server) CreateEmptyDatabase(ctx context.Context) (string, error) {
 	return s.create(ctx, "template0")
 }
 
-// DropDatabase drops a database that was created here, and ends whoever is connected to it.
+// DropDatabase drops a database that was created here, and ends the connections to it.
 func (s *Server) DropDatabase(ctx context.Context, address string) error {
 	config, err := pgx.ParseConfig(address)
 	if err != nil {
@@ -67,7 +67,7 @@ func (s *Server) DropDatabase(ctx context.Context, address string) error {
 	if !strings.HasPrefix(config.Database, databasePrefix) {
 		return fmt.Errorf("pgserver: database %q was not created here", config.Database)
 	}
-	return s.admin(ctx, func(conn *pgx.Conn) error {
+	return s.admin(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+pgx.Identifier{config.Database}.Sanitize()+" WITH (FORCE)")
 		return err
 	})
@@ -75,13 +75,13 @@ func (s *Server) DropDatabase(ctx context.Context, address string) error {
 
 func (s *Server) create(ctx context.Context, template string) (string, error) {
 	name := databasePrefix + strings.ToLower(rand.Text())
-	err := s.admin(ctx, func(conn *pgx.Conn) error {
+	err := s.admin(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		statement := "CREATE DATABASE " + name + " TEMPLATE " + template
 		if version := conn.PgConn().ParameterStatus("server_version"); version >= "15" {
-			statement += " STRATEGY FILE_COPY" // a small template is copied faster than it is logged
+			statement += " STRATEGY FILE_COPY" // faster than logging, for a small template
 		}
 		_, err := conn.Exec(ctx, statement)
-		for attempt := 0; isCode(err, "55006") && attempt < 50; attempt++ { // object_in_use: autovacuum visits the template
+		for isCode(err, "55006") { // object_in_use: autovacuum visits the template
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
@@ -102,7 +102,7 @@ func isCode(err error, code string) bool {
 	return errors.As(err, &pgErr) && pgErr.Code == code
 }
 
-// migratedTemplate returns the name of a database with our schema, made at the first call.
+// migratedTemplate returns the name of the migrated template, which the first call makes.
 func (s *Server) migratedTemplate(ctx context.Context) (string, error) {
 	s.template.Lock()
 	defer s.template.Unlock()
@@ -136,23 +136,23 @@ func (s *Server) dropTemplate() error {
 	if s.template.name == "" {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
 	address, err := withDatabase(s.url, s.template.name)
 	if err == nil {
-		err = s.DropDatabase(ctx, address)
+		err = s.DropDatabase(context.Background(), address)
 	}
 	s.template.name = ""
 	return err
 }
 
-// admin calls fn with a connection to the server's own database. It is closed afterwards, so that nothing keeps the
-// server from stopping.
-func (s *Server) admin(ctx context.Context, fn func(*pgx.Conn) error) error {
+// admin calls fn with a connection to the server's own database. The connection is closed
+// afterwards, so that nothing keeps the server from stopping.
+func (s *Server) admin(ctx context.Context, fn func(context.Context, *pgx.Conn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
 	conn, err := pgx.Connect(ctx, s.url)
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	return fn(conn)
+	return fn(ctx, conn)
 }

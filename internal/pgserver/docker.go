@@ -25,8 +25,8 @@ import (
 const (
 	defaultImage = "postgres:18-alpine"
 
-	// pingTimeout bounds the search for a Docker engine. A socket that accepts and never answers would hold the Docker
-	// client for ever.
+	// pingTimeout bounds the search for a Docker engine. A socket that accepts and never answers
+	// would hold the Docker client for ever.
 	pingTimeout = 2 * time.Second
 
 	// runTimeout bounds the start of a container, with the download of its image.
@@ -43,13 +43,14 @@ const (
 	maxConnections, maxPrepared = "200", "10"
 )
 
-// openDocker starts a container. Testcontainers' reaper removes it if we are killed; where that is switched off, the next
-// openDocker on this machine does.
+// openDocker starts a container. If this process is killed, the reaper of testcontainers
+// removes the container. If the reaper is switched off, the next openDocker on this machine
+// removes it.
 func openDocker(ctx context.Context) (*Server, error) {
 	if err := pingDocker(ctx); err != nil {
 		return nil, err
 	}
-	log.SetDefault(log.NewNoopLogger()) // what matters is in the errors
+	log.SetDefault(log.NewNoopLogger()) // the errors say the same
 	if err := removeOrphans(ctx); err != nil {
 		return nil, err
 	}
@@ -118,7 +119,7 @@ func startDockerStandby(ctx context.Context, container *postgres.PostgresContain
 	}, nil
 }
 
-// pingDocker looks for an engine where the Docker client would, and asks it for a sign of life.
+// pingDocker looks for an engine where the Docker client would, and asks it for an answer.
 func pingDocker(ctx context.Context) error {
 	host := os.Getenv("DOCKER_HOST")
 	if host == "" {
@@ -180,7 +181,8 @@ func owner() string {
 	return host + ":" + strconv.Itoa(os.Getpid())
 }
 
-// removeOrphans removes containers whose process on this machine has ended, where there is no reaper to do it.
+// removeOrphans removes the containers of processes on this machine that have ended. It does
+// nothing if there is a reaper.
 func removeOrphans(ctx context.Context) error {
 	if !testcontainers.ReadConfig().Config.RyukDisabled || runtime.GOOS == "windows" {
 		return nil

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// However a process ends, nothing is left of its server and of the standby, which both have a client that is at work.
+// A process may end in any way: nothing is left of its server and its standby. Each of the two
+// has a client that is at work then.
 func TestNothingIsLeft(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -42,12 +43,15 @@ func TestNothingIsLeft(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				// Both watchdogs, both postmasters and what they started: what is looked for afterwards is seen now.
+				// Both watchdogs, both postmasters and their children are found while they live.
 				if n := len(processesOf(t, p.mark)); n < 8 {
 					t.Errorf("%d processes have the mark", n)
 				}
 				if n := len(filesOf(t, p.mark)); n != 2 {
 					t.Errorf("%d directories have the mark", n)
+				}
+				if n := len(p.segments(t)); n != 2 {
+					t.Errorf("%d segments of shared memory have the keys", n)
 				}
 				target := p.Process.Pid
 				if test.group {
@@ -63,7 +67,7 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
-// A process may be killed before it knows where its server's files are.
+// A process may be killed before it knows the directory of its server's files.
 func TestNothingIsLeftOfAStart(t *testing.T) {
 	t.Parallel()
 	// How long a start takes here and now decides which moments are in it.
@@ -78,20 +82,24 @@ func TestNothingIsLeftOfAStart(t *testing.T) {
 	p.wantNothingLeft(t)
 
 	const kills = 20
-	early := 0
+	late := 0
 	var killed []*process
-	for i := range kills {
+	for early := 0; early < kills; {
 		p := start(t, "wait")
 		if got := p.line(t); got != "starting" {
 			t.Fatalf("the process said %q", got)
 		}
 		// One in each twentieth of the start, so that every phase of it is met.
-		<-time.After(duration*time.Duration(i)/kills + rand.N(duration/kills))
+		moment := duration*time.Duration(early)/kills + rand.N(duration/kills)
+		<-time.After(moment)
 		if err := p.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		if line, _ := p.lines.ReadString('\n'); line == "" {
 			early++
+		} else { // the servers had started: this start was faster than the one that was measured
+			late++
+			duration = moment
 		}
 		p.end(t)
 		killed = append(killed, p)
@@ -99,13 +107,11 @@ func TestNothingIsLeftOfAStart(t *testing.T) {
 	for _, p := range killed {
 		p.wantNothingLeft(t)
 	}
-	if early < kills/4 {
-		t.Errorf("%d of %d processes were killed before their servers had started", early, kills)
-	}
-	t.Logf("a start takes %v; %d of %d were killed in it", duration, early, kills)
+	t.Logf("a start takes %v; %d were killed in it, %d after it", duration, kills, late)
 }
 
-// A package whose tests use Main, Shared and Database cleans up, and so does one whose tests run out of time.
+// A package with tests that use Main, Shared and Database cleans up, also if the tests run out
+// of time.
 func TestNothingIsLeftOfTests(t *testing.T) {
 	t.Parallel()
 	p := start(t, "", "-test.run=^TestDatabaseIsTheTestsAlone$")

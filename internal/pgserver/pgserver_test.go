@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -24,22 +25,32 @@ import (
 	"github.com/pgrevoke/revoke/internal/pgserver"
 )
 
-// The test binary runs itself with these to get a process that owns a server and can be killed.
+// The test binary runs itself with these variables to get a process that owns a server and can
+// be killed.
 const (
 	modeVariable = "PGSERVER_TEST_MODE" // how the process is to end
-	markVariable = "PGSERVER_TEST_MARK" // a directory whose name is found again on everything that the process started
+	markVariable = "PGSERVER_TEST_MARK" // a directory: see mark
 )
 
-// patience is how long anything may take that takes a second on an idle machine.
-const patience = 60 * time.Second
+// patience bounds each wait. An idle machine needs a second. The watchdog in binaries.sh may
+// wait 90 s for initdb and 30 s for the postmaster before it kills them.
+const patience = 3 * time.Minute
 
 func TestMain(m *testing.M) {
-	// Whatever the outer run uses, these tests are about what they set.
+	// The tests set the variables that they are about. The values of the outer run must not decide.
 	for name, value := range map[string]string{
-		"REVOKE_DATABASE_URL": "", "REVOKE_POSTGRES_SOURCE": "binaries", "REVOKE_POSTGRES_IMAGE": "",
+		"REVOKE_DATABASE_URL": "", "REVOKE_POSTGRES_SOURCE": "binaries", "REVOKE_POSTGRES_IMAGE": "", "REVOKE_POSTGRES_BIN": "",
 	} {
 		if err := os.Setenv(name, value); err != nil {
 			panic(err)
+		}
+	}
+	// A child inherits an ignored signal (SIGHUP under nohup, SIGINT in the background of a
+	// script), and a test that sends the signal would wait for ever. A caught signal is reset
+	// in the child.
+	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
 		}
 	}
 	if dir := os.Getenv(markVariable); dir != "" {
@@ -51,15 +62,27 @@ func TestMain(m *testing.M) {
 	pgserver.Main(m)
 }
 
-// mark puts a mktemp into the PATH that adds the name of dir to the name of what it makes. The PATH is in the environment
-// of every process of a server, and the directory in the arguments or the working directory of the others.
+// inodesFile is a file in the mark's directory with the inodes of the data directories.
+const inodesFile = "inodes"
+
+// mark puts two programs at the head of the PATH. mktemp adds the name of dir to the name of
+// each new directory. mkdir writes the inode of each new directory to inodesFile. Every process
+// of a server has the PATH in its environment, or the directory in its arguments or as its
+// working directory.
 func mark(dir string) {
-	mktemp, err := exec.LookPath("mktemp")
-	if err != nil {
+	inodes := filepath.Join(dir, inodesFile)
+	for name, script := range map[string]string{
+		"mktemp": `exec /usr/bin/mktemp -d "${2%XXXXXX}` + filepath.Base(dir) + `.XXXXXX"`,
+		"mkdir":  `PATH=/usr/bin:/bin && mkdir "$@" && stat -c %i "$1" >>` + inodes,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			panic(err)
+		}
+	}
+	if err := os.WriteFile(inodes, nil, 0o600); err != nil {
 		panic(err)
 	}
-	script := "#!/bin/sh\nexec " + mktemp + ` -d "${2%XXXXXX}` + filepath.Base(dir) + `.XXXXXX"` + "\n"
-	if err := os.WriteFile(filepath.Join(dir, "mktemp"), []byte(script), 0o755); err != nil {
+	if err := os.Chmod(inodes, 0o666); err != nil { // the server's user writes to it
 		panic(err)
 	}
 	if err := os.Setenv("PATH", dir+":"+os.Getenv("PATH")); err != nil {
@@ -117,12 +140,12 @@ func own(mode string) int {
 // process is a run of this test binary that owns a server.
 type process struct {
 	*exec.Cmd
-	mark    string
-	orphans []string // shared memory that was left by others
-	lines   *bufio.Reader
+	directory string // of the mark
+	mark      string // its name
+	lines     *bufio.Reader
 }
 
-// start runs the test binary in a mode, with arguments for the tests where there is no mode.
+// start runs the test binary in a mode. Without a mode the arguments are for its tests.
 func start(t *testing.T, mode string, arguments ...string) *process {
 	t.Helper()
 	dir := openDir(t, "mark-"+strings.ToLower(rand.Text()[:10]))
@@ -137,7 +160,6 @@ func start(t *testing.T, mode string, arguments ...string) *process {
 	if _, err := cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
-	before := orphans(t)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +167,7 @@ func start(t *testing.T, mode string, arguments ...string) *process {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	return &process{cmd, filepath.Base(dir), before, bufio.NewReader(out)}
+	return &process{cmd, dir, filepath.Base(dir), bufio.NewReader(out)}
 }
 
 // line returns the next line that the process prints.
@@ -171,26 +193,23 @@ func (p *process) urls(t *testing.T) [2]string {
 func (p *process) end(t *testing.T) {
 	t.Helper()
 	_, _ = io.Copy(io.Discard, p.lines)
-	_ = p.Wait() // how it ends is each test's to choose
+	_ = p.Wait() // the test chooses how the process ends
 }
 
-// wantNothingLeft waits until no process, no file and no shared memory of the process's servers is there.
+// wantNothingLeft waits until the process's servers have no process, no file and no shared memory.
 func (p *process) wantNothingLeft(t *testing.T) {
 	t.Helper()
 	var processes, files, memory []string
 	poll(t, func() bool {
-		processes, files = processesOf(t, p.mark), filesOf(t, p.mark)
-		if len(processes)+len(files) > 0 {
-			return false
-		}
-		memory = slices.DeleteFunc(orphans(t), func(name string) bool { return slices.Contains(p.orphans, name) })
-		return len(memory) == 0
+		processes, files, memory = processesOf(t, p.mark), filesOf(t, p.mark), p.segments(t)
+		return len(processes)+len(files)+len(memory) == 0
 	}, func() string {
 		return fmt.Sprintf("left behind: processes %q, files %q, shared memory %q", processes, files, memory)
 	})
 }
 
-// processesOf returns the living processes that have the mark in their arguments, environment or working directory.
+// processesOf returns the living processes that have the mark in their arguments, environment or
+// working directory.
 func processesOf(t *testing.T, mark string) (found []string) {
 	t.Helper()
 	entries, err := os.ReadDir("/proc")
@@ -213,35 +232,30 @@ func processesOf(t *testing.T, mark string) (found []string) {
 	return found
 }
 
-// orphans returns the shared memory, as Postgres makes it, that no process uses. It outlives processes.
-func orphans(t *testing.T) (found []string) {
+// segments returns the System V shared memory of the process's servers, which outlives processes.
+// Postgres takes the inode of the data directory as the key, so segments of other servers are not
+// counted. A server makes this segment before any other shared memory and removes it last.
+func (p *process) segments(t *testing.T) (found []string) {
 	t.Helper()
-	segments, err := filepath.Glob("/dev/shm/PostgreSQL.*")
-	if err != nil {
+	inodes, err := os.ReadFile(filepath.Join(p.directory, inodesFile))
+	if err != nil && !os.IsNotExist(err) { // a process that was killed at once has none
 		t.Fatal(err)
 	}
-	maps, err := filepath.Glob("/proc/[0-9]*/maps")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var used strings.Builder
-	for _, name := range maps {
-		text, _ := os.ReadFile(name) // as above
-		used.Write(text)
-	}
-	for _, name := range segments {
-		if !strings.Contains(used.String(), name+"\n") {
-			found = append(found, name)
+	var keys []string
+	for text := range strings.FieldsSeq(string(inodes)) {
+		inode, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatal(err)
 		}
+		keys = append(keys, strconv.Itoa(int(int32(inode)))) // a key has 32 bits
 	}
 	table, err := os.ReadFile("/proc/sysvipc/shm")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(table)) {
-		const id, attached = 1, 6
-		if fields := strings.Fields(line); fields[attached] == "0" {
-			found = append(found, "System V "+fields[id])
+		if key := strings.Fields(line)[0]; slices.Contains(keys, key) {
+			found = append(found, key)
 		}
 	}
 	return found

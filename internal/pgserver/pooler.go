@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -20,11 +19,8 @@ import (
 //go:embed pooler.sh
 var poolerScript string
 
-// poolerTimeout bounds the start of a pooler, which takes a few milliseconds on an idle machine.
-const poolerTimeout = 15 * time.Second
-
-// openPooler starts a PgBouncer before the server of a URL. It logs in as the URL says, whoever comes, and the files that say
-// so are for nobody else to read.
+// openPooler starts a PgBouncer before the server of a URL. PgBouncer logs in with the
+// credentials of the URL for every client. No other user can read its files, which hold them.
 func openPooler(ctx context.Context, address string, settings []string) (pooled string, stop func() error, err error) {
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {
@@ -35,7 +31,8 @@ func openPooler(ctx context.Context, address string, settings []string) (pooled 
 	}
 	config, err := pgx.ParseConfig(address)
 	if err != nil {
-		return "", nil, errors.New("pgserver: the URL of the server cannot be read") // the cause might quote its password
+		// The cause is left out because it might quote the password.
+		return "", nil, errors.New("pgserver: the URL of the server cannot be read")
 	}
 	quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 	server := fmt.Sprintf("%s = host=%s port=%d user=%s", config.Database, quote(config.Host), config.Port, quote(config.User))
@@ -58,11 +55,11 @@ func openPooler(ctx context.Context, address string, settings []string) (pooled 
 	}
 	query := url.Values{"host": {dir}, "port": {"6432"}, "user": {"anybody"}}
 	pooled = "postgres:///" + url.PathEscape(config.Database) + "?" + query.Encode()
-	ctx, cancel := context.WithTimeout(ctx, poolerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if err := awaitReady(ctx, pooled, exited); err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "log"))
-		return "", nil, errors.Join(err, fmt.Errorf("the log of pgbouncer ends with: %s", tail(string(log))), stop())
+		return "", nil, errors.Join(fmt.Errorf("%w; the log of pgbouncer ends with: %s", err, tail(string(log))), stop())
 	}
 	return pooled, stop, nil
 }

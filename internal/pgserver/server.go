@@ -1,13 +1,22 @@
-// Package pgserver gives tests and examples a real Postgres on any machine, and leaves nothing of it behind.
+// Package pgserver gives tests and examples a real Postgres on any machine, and removes all of it
+// afterwards.
 //
-// Three sources are tried in this order; a step that fails falls through to the next, and its reason is kept:
+// Two environment variables name one server each. If one of them is set, no other server is tried:
 //
-//  1. REVOKE_DATABASE_URL, where it is set, and then nothing else. Only databases whose names begin with "revoke_test_"
-//     are created there and dropped, so its role needs CREATEDB.
-//  2. A Docker engine, where one answers within two seconds, with the image of REVOKE_POSTGRES_IMAGE.
-//  3. The server binaries of this machine (initdb, postgres), also as root.
+//   - REVOKE_DATABASE_URL is the URL of a server. Open creates and drops databases with names that
+//     begin with "revoke_test_", so the role needs CREATEDB.
+//   - REVOKE_POSTGRES_BIN is the absolute path of a directory with initdb and postgres.
 //
-// REVOKE_POSTGRES_SOURCE=docker and REVOKE_POSTGRES_SOURCE=binaries allow only that one.
+// Otherwise two sources are tried in this order. If the first fails, its reason is kept for the
+// error:
+//
+//  1. A Docker engine that answers within two seconds, with the image of REVOKE_POSTGRES_IMAGE.
+//  2. The installed server: initdb and postgres in the PATH or where packages put them.
+//
+// REVOKE_POSTGRES_SOURCE=docker and REVOKE_POSTGRES_SOURCE=binaries allow only that source.
+//
+// Root starts the programs of a server as the user "postgres" or, if there is none, "nobody".
+// That user must be able to read them.
 package pgserver
 
 import (
@@ -26,11 +35,12 @@ const (
 	urlVariable    = "REVOKE_DATABASE_URL"
 	imageVariable  = "REVOKE_POSTGRES_IMAGE"
 	sourceVariable = "REVOKE_POSTGRES_SOURCE"
+	binVariable    = "REVOKE_POSTGRES_BIN"
 )
 
 // Server is a running Postgres. Its methods may be called from several goroutines.
 type Server struct {
-	// Source says where the server comes from, for people.
+	// Source says where the server comes from, for people to read.
 	Source string
 
 	url     string // of the database postgres, or of the one that the environment names
@@ -49,14 +59,27 @@ type source struct {
 	open func(context.Context) (*Server, error)
 }
 
-// Open finds or starts a server. The error lists what was tried, why it failed, and what to install.
+// Open finds or starts a server. The error lists each source with the reason why it failed, and the
+// remedies.
 func Open(ctx context.Context) (*Server, error) {
-	if given := os.Getenv(urlVariable); given != "" {
-		return openURL(ctx, given)
-	}
 	docker, binaries := source{"docker", openDocker}, source{"binaries", openBinaries}
+	address, bin, only := os.Getenv(urlVariable), os.Getenv(binVariable), os.Getenv(sourceVariable)
+	switch {
+	case address != "" && bin != "":
+		return nil, fmt.Errorf("pgserver: %s and %s are both set: unset one", urlVariable, binVariable)
+	case address != "":
+		return openURL(ctx, address)
+	case bin != "" && only == docker.name:
+		return nil, fmt.Errorf("pgserver: %s is set, and %s=%s excludes it: unset one", binVariable, sourceVariable, only)
+	case bin != "":
+		server, err := openDirectory(ctx, bin)
+		if err != nil {
+			return nil, fmt.Errorf("pgserver: %s=%s: %w", binVariable, bin, err)
+		}
+		return server, nil
+	}
 	var sources []source
-	switch only := os.Getenv(sourceVariable); only {
+	switch only {
 	case "":
 		sources = []source{docker, binaries}
 	case docker.name:
@@ -66,25 +89,29 @@ func Open(ctx context.Context) (*Server, error) {
 	default:
 		return nil, fmt.Errorf("pgserver: %s=%q is neither %q nor %q", sourceVariable, only, docker.name, binaries.name)
 	}
-	failures := []error{fmt.Errorf("pgserver: no Postgres: set %s to a server whose role may create databases, "+
-		"or start Docker, or install the Postgres server (Debian: apt-get install postgresql). Tried", urlVariable)}
+	var tried error
 	for _, s := range sources {
 		server, err := s.open(ctx)
 		if err == nil {
 			return server, nil
 		}
-		failures = append(failures, fmt.Errorf("%s: %w", s.name, err))
+		err = fmt.Errorf("%s: %w", s.name, err)
+		if tried != nil {
+			err = fmt.Errorf("%w; %w", tried, err)
+		}
+		tried = err
 	}
-	return nil, errors.Join(failures...)
+	return nil, fmt.Errorf("pgserver: no Postgres: set %s to a server with a role that may create databases, or start Docker, "+
+		"or install the Postgres server (Debian: apt-get install postgresql); tried %w", urlVariable, tried)
 }
 
 // URL returns the address of the server's own database, not one of a test's.
 func (s *Server) URL() string { return s.url }
 
-// ErrNoStandby says that the server is not ours to give a standby.
+// ErrNoStandby is returned for a server that Open did not start.
 var ErrNoStandby = errors.New("pgserver: the server was not started here, so it cannot be given a standby")
 
-// Standby starts a streaming standby of the server. It ends with its own Close.
+// Standby starts a streaming standby of the server. The standby has a Close of its own.
 func (s *Server) Standby(ctx context.Context) (*Server, error) {
 	if s.standby == nil {
 		return nil, ErrNoStandby
@@ -92,7 +119,8 @@ func (s *Server) Standby(ctx context.Context) (*Server, error) {
 	return s.standby(ctx)
 }
 
-// Close drops what was made, and stops the server where it was started here. When it returns, nothing is left.
+// Close drops the template, and stops the server if Open started it. When it returns, all files and
+// processes of the server are gone.
 func (s *Server) Close() error {
 	return errors.Join(s.dropTemplate(), s.close())
 }

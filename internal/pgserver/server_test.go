@@ -51,7 +51,7 @@ func TestDatabaseIsTheTestsAlone(t *testing.T) {
 	}
 }
 
-// DropDatabase ends whoever is connected, and touches nothing that was not made here.
+// DropDatabase ends the connections, and touches only databases that were made here.
 func TestDropDatabase(t *testing.T) {
 	t.Parallel()
 	server := pgserver.Shared(t)
@@ -92,7 +92,7 @@ func TestDropDatabase(t *testing.T) {
 	execute(t, server.URL(), "DROP DATABASE revoke_test", "DROP DATABASE precious", "DROP DATABASE revoke_test_a")
 }
 
-// Postgres refuses to run as root, and its files are nobody else's to read.
+// Postgres refuses to run as root, and no other user may read its files.
 func TestServerIsNotRoot(t *testing.T) {
 	t.Parallel()
 	address := pgserver.Shared(t).URL()
@@ -157,7 +157,7 @@ func TestStandby(t *testing.T) {
 	execute(t, primary.URL(), "DROP TABLE streamed")
 }
 
-// What libpq's variables say is meant for another server.
+// The variables of libpq are meant for another server.
 func TestVariablesOfLibpq(t *testing.T) {
 	for name, value := range map[string]string{
 		"PGHOST": "nowhere.invalid", "PGPORT": "1", "PGUSER": "nobody", "PGPASSWORD": "wrong", "PGDATABASE": "none",

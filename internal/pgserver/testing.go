@@ -6,7 +6,6 @@ import (
 	"os"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
@@ -19,7 +18,8 @@ var shared struct {
 	err    error
 }
 
-// Main runs the tests of a package, stops the server that they used, and fails them if a goroutine is left.
+// Main runs the tests of a package, stops the server that they used, and fails them if a
+// goroutine is left.
 func Main(m *testing.M) { goleak.VerifyTestMain(run{m}) }
 
 type run struct{ tests *testing.M }
@@ -38,7 +38,8 @@ func (r run) Run() int {
 	return code
 }
 
-// Process returns the server of this test process, for examples, which have no testing.TB. Main stops it.
+// Process returns the server of this test process, for examples, which have no testing.TB. Main
+// stops the server.
 func Process(ctx context.Context) (*Server, error) {
 	shared.Lock()
 	defer shared.Unlock()
@@ -48,7 +49,7 @@ func Process(ctx context.Context) (*Server, error) {
 	return shared.server, shared.err
 }
 
-// Shared returns the server of this test process. A test that cannot have one fails.
+// Shared returns the server of this test process. If there is none, the test fails.
 func Shared(tb testing.TB) *Server {
 	tb.Helper()
 	server, err := Process(context.Background())
@@ -58,13 +59,14 @@ func Shared(tb testing.TB) *Server {
 	return server
 }
 
-// Database returns the URL of a database with our schema that is the test's alone and is dropped after it.
+// Database returns the URL of a migrated database that only this test uses. It is dropped after the
+// test.
 func Database(tb testing.TB) string {
 	tb.Helper()
 	return database(tb, (*Server).CreateDatabase)
 }
 
-// EmptyDatabase is like Database, with nothing in it.
+// EmptyDatabase is like Database, but the database is empty.
 func EmptyDatabase(tb testing.TB) string {
 	tb.Helper()
 	return database(tb, (*Server).CreateEmptyDatabase)
@@ -73,16 +75,12 @@ func EmptyDatabase(tb testing.TB) string {
 func database(tb testing.TB, create func(*Server, context.Context) (string, error)) string {
 	tb.Helper()
 	server := Shared(tb)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	address, err := create(server, ctx)
+	address, err := create(server, context.Background())
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if err := server.DropDatabase(ctx, address); err != nil {
+		if err := server.DropDatabase(context.Background(), address); err != nil {
 			tb.Error(err)
 		}
 	})
@@ -107,8 +105,9 @@ func Pool(tb testing.TB, address string, configure ...func(*pgxpool.Config)) *pg
 	return pool
 }
 
-// Pooler starts a PgBouncer in transaction mode before the server of a URL, and returns the URL of the same database through it.
-// Settings are lines of its configuration. It is stopped after the test. A test that cannot have one fails.
+// Pooler starts a PgBouncer in transaction mode before the server of a URL, and returns the URL
+// of the same database through it. Settings are lines of its configuration. PgBouncer is
+// stopped after the test. If it cannot be started, the test fails.
 func Pooler(tb testing.TB, address string, settings ...string) string {
 	tb.Helper()
 	pooled, stop, err := openPooler(context.Background(), address, settings)

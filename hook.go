@@ -1,0 +1,129 @@
+package revoke
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Hook hears of events, for logs, metrics and traces. It implements one or more of [CheckHook],
+// [ValidateHook], [WriteHook], [SweepHook] and [MirrorHook], and hears of those events alone.
+// An event never contains a jti, a sub, a sid or the text of a token. A hook is called in the
+// goroutine of the call that it hears of, from several at once, so it must not block. See
+// [WithHook].
+type Hook any
+
+// CheckHook hears of every Check of a [Postgres] and of a mirror.
+type CheckHook interface {
+	OnCheck(ctx context.Context, event CheckEvent)
+}
+
+// CheckEvent is one Check.
+type CheckEvent struct {
+	FromMemory bool          // a mirror answered from memory; false where Postgres was asked
+	Duration   time.Duration // of the whole call
+	Err        error         // what Check returned
+}
+
+// ValidateHook hears of every call of [Validator.Validate].
+type ValidateHook interface {
+	OnValidate(ctx context.Context, event ValidateEvent)
+}
+
+// ValidateEvent is one Validate.
+type ValidateEvent struct {
+	Duration time.Duration // of the whole call, its Check included
+	Err      error         // what Validate returned
+}
+
+// WriteHook hears of every write: by a [Postgres], and by a [Tx], of which the commit is the
+// caller's.
+type WriteHook interface {
+	OnWrite(ctx context.Context, event WriteEvent)
+}
+
+// WriteEvent is one write.
+type WriteEvent struct {
+	Operation string // the method, such as "RevokeUser"
+	Scope     Scope  // what it revokes
+	Count     int    // of revocations that were asked for
+	InTx      bool   // in a transaction of the caller's, which may still be rolled back
+	Duration  time.Duration
+	Err       error // what the method returned
+}
+
+// SweepHook hears of every pass of a [Sweeper].
+type SweepHook interface {
+	OnSweep(ctx context.Context, event SweepEvent)
+}
+
+// SweepEvent is one pass.
+type SweepEvent struct {
+	Result SweepResult // what was deleted, before an error too
+	Err    error       // why the pass failed; nil for one that finished
+}
+
+// MirrorHook hears of changes in a mirror's state, in the goroutine of its Run.
+type MirrorHook interface {
+	OnMirror(ctx context.Context, event MirrorEvent)
+}
+
+// MirrorEvent is a mirror that has loaded its table, or has lost its session.
+type MirrorEvent struct {
+	Entries int   // revocations in memory
+	Exact   bool  // whether changes are read one by one, and not all rows at every poll
+	Err     error // why the memory is not kept up to date; nil after a load
+}
+
+// WithHook adds a hook, to a store or to a validator. A store's sweeper and mirror use the
+// hooks of the store. It may be given several times. A value that implements none of the hook
+// interfaces is an error. Default: none, which costs nothing.
+func WithHook(hook Hook) interface {
+	PostgresOption
+	ValidatorOption
+} {
+	return hookOption{hook}
+}
+
+type hookOption struct{ hook Hook }
+
+func (o hookOption) toPostgres(c *postgresConfig) error   { return c.hooks.add(o.hook) }
+func (o hookOption) toValidator(c *validatorConfig) error { return c.hooks.add(o.hook) }
+
+// hooks are hooks by the event that they hear of.
+type hooks struct {
+	all      []Hook
+	check    []CheckHook
+	validate []ValidateHook
+	write    []WriteHook
+	sweep    []SweepHook
+}
+
+func (h *hooks) add(hook Hook) error {
+	if hook == nil {
+		return errors.New("hook is nil")
+	}
+	check, isCheck := hook.(CheckHook)
+	if isCheck {
+		h.check = append(h.check, check)
+	}
+	validate, isValidate := hook.(ValidateHook)
+	if isValidate {
+		h.validate = append(h.validate, validate)
+	}
+	write, isWrite := hook.(WriteHook)
+	if isWrite {
+		h.write = append(h.write, write)
+	}
+	sweep, isSweep := hook.(SweepHook)
+	if isSweep {
+		h.sweep = append(h.sweep, sweep)
+	}
+	_, isMirror := hook.(MirrorHook)
+	if !isCheck && !isValidate && !isWrite && !isSweep && !isMirror {
+		return fmt.Errorf("hook of type %T implements none of CheckHook, ValidateHook, WriteHook, SweepHook and MirrorHook", hook)
+	}
+	h.all = append(h.all, hook)
+	return nil
+}

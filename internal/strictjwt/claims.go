@@ -1,0 +1,275 @@
+package strictjwt
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Claims are the claims that identify a token and bound its validity. A text that is
+// missing is empty, a time that is missing is NoDate. A *Claims implements jwt.Claims, so
+// that a jwt.Validator can validate it.
+type Claims struct {
+	Issuer, Subject, ID, Session   string
+	Audience                       []string
+	IssuedAt, ExpiresAt, NotBefore int64 // in seconds since 1970
+
+	Epochs   string // the epoch claim as JSON text
+	HasNonce bool   // there is a nonce, of any type
+
+	// IsLogout says that the claim events marks a logout token. If events is not among
+	// the claims that are read, it belongs to the app and may be of any type, and
+	// IsLogout is also true where only a lenient reader sees the mark.
+	IsLogout bool
+
+	// Respelled is the name of a claim that was asked for, if the payload has another
+	// member that encoding/json stores in the same field, such as "JTI" or "ſub". The
+	// member is another claim and was ignored. Empty if there is none.
+	Respelled string
+}
+
+// NoDate stands for a time that is missing.
+const NoDate = -1
+
+var noClaims = Claims{IssuedAt: NoDate, ExpiresAt: NoDate, NotBefore: NoDate}
+
+// EpochClaim is the name of the epoch claim.
+const EpochClaim = "epochs"
+
+// GetIssuer returns iss, "" if there is none.
+func (c *Claims) GetIssuer() (string, error) { return c.Issuer, nil }
+
+// GetSubject returns sub, "" if there is none.
+func (c *Claims) GetSubject() (string, error) { return c.Subject, nil }
+
+// GetAudience returns aud, nil if there is none.
+func (c *Claims) GetAudience() (jwt.ClaimStrings, error) { return c.Audience, nil }
+
+// GetIssuedAt returns iat, nil if there is none.
+func (c *Claims) GetIssuedAt() (*jwt.NumericDate, error) { return numericDate(c.IssuedAt), nil }
+
+// GetExpirationTime returns exp, nil if there is none.
+func (c *Claims) GetExpirationTime() (*jwt.NumericDate, error) {
+	return numericDate(c.ExpiresAt), nil
+}
+
+// GetNotBefore returns nbf, nil if there is none.
+func (c *Claims) GetNotBefore() (*jwt.NumericDate, error) { return numericDate(c.NotBefore), nil }
+
+func numericDate(seconds int64) *jwt.NumericDate {
+	if seconds == NoDate {
+		return nil
+	}
+	return &jwt.NumericDate{Time: time.Unix(seconds, 0)}
+}
+
+// registeredClaims are the claims that every kind of token reads.
+var registeredClaims = []string{"iss", "sub", "jti", "sid", "iat", "exp", "nbf", "aud"}
+
+// claimReader reads a claim's value into its field.
+type claimReader func(c *Claims, name, value string) error
+
+// claimReaders has all the claims that have a field.
+var claimReaders = map[string]claimReader{
+	"iss": readText(func(c *Claims) *string { return &c.Issuer }),
+	"sub": readText(func(c *Claims) *string { return &c.Subject }),
+	"jti": readText(func(c *Claims) *string { return &c.ID }),
+	"sid": readText(func(c *Claims) *string { return &c.Session }),
+	"aud": readAudience,
+	"iat": readDate(math.Floor, func(c *Claims) *int64 { return &c.IssuedAt }),
+	"exp": readDate(math.Floor, func(c *Claims) *int64 { return &c.ExpiresAt }),
+	"nbf": readDate(math.Ceil, func(c *Claims) *int64 { return &c.NotBefore }),
+
+	EpochClaim: func(c *Claims, _, value string) error { c.Epochs = value; return nil },
+	"events":   readEvents,
+	"nonce":    func(c *Claims, _, _ string) error { c.HasNonce = true; return nil },
+}
+
+// ReadClaims reads the claims of these names from a JSON object, which must be
+// well-formed, UTF-8 and not nested deeply. Each claim must occur at most once and be of
+// its type.
+//
+// encoding/json is not strict enough for claims that decide about identity and time. It
+// takes the last of two members of one name, accepts "JTI" as "jti", and decodes invalid
+// UTF-8 to U+FFFD, so that two different jtis become one.
+func ReadClaims(payload string, names []string) (Claims, error) {
+	if len(names) > 64 {
+		return noClaims, fmt.Errorf("%d claims are to be read, at most 64 can be", len(names))
+	}
+	if !utf8.ValidString(payload) {
+		return noClaims, errUTF8
+	}
+	claims := noClaims
+	var seen uint64 // one bit a name
+	s := scanner{data: payload}
+	err := s.object(func(quoted, value string) error {
+		i, err := claims.find(quoted, value, names)
+		if i < 0 || err != nil {
+			return err
+		}
+		if seen&(1<<i) != 0 {
+			return fmt.Errorf("claim %q occurs more than once", names[i])
+		}
+		seen |= 1 << i
+		if read := claimReaders[names[i]]; read != nil {
+			if err := read(&claims, names[i], value); err != nil {
+				return fmt.Errorf("claim %w", err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return noClaims, err
+	}
+	return claims, nil
+}
+
+// find returns the index of a member in names, -1 if its name is not there. Of such a
+// member find keeps whether it respells a claim or marks a logout token.
+func (c *Claims) find(quoted, value string, names []string) (int, error) {
+	raw := quoted[1 : len(quoted)-1]
+	for i, claim := range names {
+		if raw == claim {
+			return i, nil
+		}
+	}
+	name, err := unquote(quoted)
+	if err != nil {
+		return -1, fmt.Errorf("the name of a claim: %w", err)
+	}
+	plain := isPlain(name) // other letters may fold to a name of another length
+	for _, claim := range names {
+		switch {
+		case plain && len(name) != len(claim):
+		case name == claim:
+			return -1, fmt.Errorf("claim %q has an escape in its name", claim)
+		case strings.EqualFold(name, claim):
+			c.Respelled = claim
+		}
+	}
+	if name == "events" && !c.IsLogout {
+		c.IsLogout, err = resemblesLogout(value)
+	}
+	return -1, err
+}
+
+func readText(field func(*Claims) *string) claimReader {
+	return func(c *Claims, name, value string) (err error) {
+		*field(c), err = ReadID(name, value)
+		return err
+	}
+}
+
+// ReadID reads an identifier: a JSON string that CheckID accepts. The name is for the error.
+func ReadID(name, value string) (string, error) {
+	if value[0] != '"' {
+		return "", fmt.Errorf("%q is no string: %w", name, jwt.ErrInvalidType)
+	}
+	id, err := unquote(value)
+	if err != nil {
+		return "", fmt.Errorf("%q: %w", name, err)
+	}
+	if id != "" && len(id) <= MaxIDLength && isPlain(id) { // as most are
+		return id, nil
+	}
+	return id, CheckID(strconv.Quote(name), id)
+}
+
+// readDate reads a NumericDate (RFC 7519 §2) of the years 1970 to 9999, in whole seconds.
+func readDate(round func(float64) float64, field func(*Claims) *int64) claimReader {
+	return func(c *Claims, name, value string) error {
+		if value[0] != '-' && (value[0] < '0' || value[0] > '9') {
+			return fmt.Errorf("%q is no number: %w", name, jwt.ErrInvalidType)
+		}
+		if len(value) <= 10 { // whole seconds, as most are
+			if whole, err := strconv.ParseUint(value, 10, 64); err == nil {
+				*field(c) = int64(whole)
+				return nil
+			}
+		}
+		seconds, err := strconv.ParseFloat(value, 64)
+		if err != nil || seconds < 0 || round(seconds) > MaxTime {
+			hint := ""
+			if seconds >= 1e12 && seconds < 1e13 { // 13 digits
+				hint = " (milliseconds?)"
+			}
+			return fmt.Errorf("%q is no time between 1970 and 9999 in seconds%s: %w", name, hint, jwt.ErrInvalidType)
+		}
+		*field(c) = int64(round(seconds))
+		return nil
+	}
+}
+
+// readAudience reads an audience: a string, or an array of at least one string (RFC 7519 §4.1.3).
+func readAudience(c *Claims, name, value string) error {
+	switch value[0] {
+	case '"':
+		audience, err := ReadID(name, value)
+		c.Audience = []string{audience}
+		return err
+	case '[':
+	default:
+		return fmt.Errorf("%q is neither string nor array: %w", name, jwt.ErrInvalidType)
+	}
+	s := scanner{data: value, pos: 1}
+	for s.space(); !s.accept(']'); s.space() {
+		s.accept(',')
+		element, err := s.value()
+		if err != nil {
+			return err
+		}
+		audience, err := ReadID(name, element)
+		if err != nil {
+			return err
+		}
+		c.Audience = append(c.Audience, audience)
+	}
+	if len(c.Audience) == 0 {
+		return fmt.Errorf("%q is empty: %w", name, jwt.ErrInvalidType)
+	}
+	return nil
+}
+
+// logoutEvent is the member of events that marks a logout token (OpenID Connect
+// Back-Channel Logout 1.0 §2.4).
+const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
+
+// readEvents reads events, which must be an object. If the logout event is among them, it
+// must be an object too. Other events may stand beside it, such as Keycloak's
+// revoke_offline_access.
+func readEvents(c *Claims, name, value string) error {
+	if value[0] != '{' {
+		return fmt.Errorf("%q is no object: %w", name, jwt.ErrInvalidType)
+	}
+	return Members(value, func(member, event string) error {
+		switch {
+		case member != logoutEvent && strings.EqualFold(member, logoutEvent):
+			return fmt.Errorf("%q spells the logout in another way", name)
+		case member != logoutEvent:
+			return nil
+		case c.IsLogout:
+			return fmt.Errorf("%q names the logout more than once", name)
+		case event[0] != '{':
+			return fmt.Errorf("%q names a logout that is no object: %w", name, jwt.ErrInvalidType)
+		}
+		c.IsLogout = true
+		return nil
+	})
+}
+
+// resemblesLogout reports whether a lenient reader takes a claim events for that of a logout token.
+func resemblesLogout(value string) (found bool, err error) {
+	if value[0] != '{' {
+		return false, nil
+	}
+	err = Members(value, func(member, _ string) error {
+		found = found || strings.EqualFold(member, logoutEvent)
+		return nil
+	})
+	return found, err
+}

@@ -1,0 +1,162 @@
+package revoke_test
+
+import (
+	"testing"
+
+	"github.com/pgrevoke/revoke/internal/mutation"
+)
+
+// TestMutantsAreCaught makes one mistake at a time in the code, and runs the tests that have to
+// find it. It takes minutes, so it runs only where REVOKE_TEST_MUTANTS is set.
+func TestMutantsAreCaught(t *testing.T) {
+	t.Parallel()
+	mutation.Run(t, map[string]mutation.Mutant{
+		"verdict: a wider scope comes before a narrower one": {
+			File: "verdict.go", Tests: "TestVerdictCheck",
+			Edits: []string{
+				"	for i := range v.rows {\n		if v.Refuses(i) {",
+				"	for i := len(v.rows) - 1; i >= 0; i-- {\n		if v.Refuses(i) {",
+			},
+		},
+		"verdict: the iat rule refuses at the instant of the epoch": {
+			File: "verdict.go", Tests: "TestVerdictCheck",
+			Edits: []string{"v.token.IssuedAt.Unix()*1e6 < v.rows[i].since", "v.token.IssuedAt.Unix()*1e6 <= v.rows[i].since"},
+		},
+		"verdict: the iat counts with its microseconds": {
+			File: "verdict.go", Tests: "TestVerdictCheck",
+			Edits: []string{"v.token.IssuedAt.Unix()*1e6 < v.rows[i].since", "v.token.IssuedAt.UnixMicro() < v.rows[i].since"},
+		},
+		"verdict: the claim rule refuses the epoch that stands": {
+			File: "verdict.go", Tests: "TestVerdictCheck TestSimulation",
+			Edits: []string{"stamp(v.token.Epochs) < v.rows[i].since", "stamp(v.token.Epochs) <= v.rows[i].since"},
+		},
+		"verdict: the session is ignored": {
+			File: "scope.go", Tests: "TestVerdictCheck TestScopesAgree",
+			Edits: []string{
+				`id:   func(t Token) string { return t.SessionID }`, `id:   func(Token) string { return "" }, epoch: true, stamp: func(Epochs) int64 { return 1 << 62 }`,
+			},
+		},
+		"verdict: the lifetime is ignored": {
+			File: "verdict.go", Tests: "TestVerdictLifetime",
+			Edits: []string{
+				"	switch {\n	case v.token.ExpiresAt.Before(now.Add(-MaxLeeway)):\n		return invalidToken(fmt.Errorf(\"the token expired longer",
+				"	switch {\n	case false:\n		return invalidToken(fmt.Errorf(\"the token expired longer",
+			},
+		},
+		"verdict: the longest lifetime is ignored": {
+			File: "verdict.go", Tests: "TestVerdictLifetime",
+			Edits: []string{"case v.token.ExpiresAt.After(now.Add(MaxTokenLifetime + MaxLeeway)):", "case false:"},
+		},
+		"verdict: under the claim rule the issuer's epoch is ignored": {
+			File: "scope.go", Tests: "TestVerdictCheck TestSimulation",
+			Edits: []string{"stamp: func(e Epochs) int64 { return e.Issuer }", "stamp: func(Epochs) int64 { return 1 << 62 }"},
+		},
+		"verdict: one epoch stands for both": {
+			File: "scope.go", Tests: "TestVerdictCheck TestSimulation",
+			Edits: []string{"stamp: func(e Epochs) int64 { return e.Issuer }", "stamp: func(e Epochs) int64 { return max(e.User, e.Issuer) }"},
+		},
+		"verdict: the rows of the question before count": {
+			File: "verdict.go", Tests: "TestVerdictIsUsedAgain",
+			Edits: []string{"*v = Verdict{} // which", "v.token = Token{} // which"},
+		},
+		"verdict: a token that expired long ago is redeemed": {
+			File: "verdict.go", Tests: "TestVerdictRedeem",
+			Edits: []string{
+				"	if v.token.ExpiresAt.Before(now.Add(-MaxLeeway)) {\n		return invalidToken(fmt.Errorf(\"%w longer",
+				"	if false {\n		return invalidToken(fmt.Errorf(\"%w longer",
+			},
+		},
+		"verdict: an iat of the second of a revocation is handed out": {
+			File: "verdict.go", Tests: "TestVerdictIssueTime TestSimulation",
+			Edits: []string{"if !iat.Before(last) {", "if !now.Before(last) {"},
+		},
+		"coalescer: a query ends with the caller for whom it was begun": {
+			File: "postgres_coalesce.go", Tests: "TestCoalescedCancelOnTheWay TestImpatientCallers",
+			Edits: []string{
+				"	gone bool", "	ctx  context.Context\n	gone bool",
+				"w.keys = keys", "w.keys, w.ctx = keys, ctx",
+				"context.WithTimeout(context.Background(), c.timeout)", "context.WithTimeout(batch[0].ctx, c.timeout)",
+			},
+		},
+		"coalescer: a waiter that has left serves another check": {
+			File: "postgres_coalesce.go", Tests: "TestImpatientCallers",
+			Edits: []string{"err = ctx.Err()\n", "err = ctx.Err()\n		c.idle.Put(w)\n"},
+		},
+		"coalescer: a check gets the answer of the batch before": {
+			File: "postgres_coalesce.go", Tests: "TestCoalescedAnswers",
+			Edits: []string{
+				"	idle sync.Pool", "	last answer\n	idle sync.Pool",
+				"w.answer, w.err = a, err", "w.answer, w.err = c.last, err",
+				"			w.done <- struct{}{}\n		}\n", "			w.done <- struct{}{}\n		}\n		c.last = a\n",
+			},
+		},
+		"coalescer: half of the keys are not asked for": {
+			File: "postgres_coalesce.go", Tests: "TestCoalescedAnswers",
+			Edits: []string{"for _, w := range batch {\n		keys = append(keys, w.keys...)", "for _, w := range batch[len(batch)/2:] {\n		keys = append(keys, w.keys...)"},
+		},
+		"coalescer: the queue asks for callers that have left": {
+			File: "postgres_coalesce.go", Tests: "TestCoalescedCallersThatLeft",
+			Edits: []string{"if !w.gone {", "{"},
+		},
+		"coalescer: a query is not given back": {
+			File: "postgres_coalesce.go", Tests: "TestCoalescedCallersThatLeft",
+			Edits: []string{"		c.free++\n", ""},
+		},
+		"coalescer: each check has a query": {
+			File: "postgres_coalesce.go", Tests: "TestCoalescedAnswers",
+			Edits: []string{"begin := c.free > 0", "begin := true"},
+		},
+		"coalescer: a query has no limit": {
+			File: "postgres_coalesce.go", Tests: "TestCoalescedAnswers",
+			Edits: []string{"if len(batch) == maxCoalesced {", "if len(batch) == 1<<20 {"},
+		},
+		"coalescer: a tracer that ends the goroutine stops the queue": {
+			File: "postgres_coalesce.go", Tests: "TestCoalescedTracer",
+			Edits: []string{"if !ended {", "if false && !ended {"},
+		},
+		"coalescer: a panic leaves callers without an answer": {
+			File: "postgres_coalesce.go", Tests: "TestCoalescedTracer",
+			Edits: []string{`err = fmt.Errorf("%w: panic: %v", errCutShort, r)`, `_ = fmt.Errorf("%v", r); return`},
+		},
+		"check: the answer of a standby is taken": {
+			File: "internal/circumstances/circumstances.go", Tests: "TestCheckOnStandby",
+			Edits: []string{"case c.inRecovery:", "case false:", "case c.readOnly:", "case false:"},
+		},
+		"check: rows that row-level security hides are not revoked": {
+			File: "internal/circumstances/circumstances.go", Tests: "TestRowSecurity",
+			Edits: []string{"case c.hidden:", "case false:"},
+		},
+		"check: a fenced server answers": {
+			File: "internal/circumstances/circumstances.go", Tests: "TestFence",
+			Edits: []string{"case c.fenced && !readOnlyConnections:", "case false:"},
+		},
+		"check: a snapshot may be older than the wait for a lock": {
+			File: "postgres_run.go", Tests: "TestReadWaitsForRewrite",
+			Edits: []string{"if err != nil || !r.seen().Isolated() {", "if true {"},
+		},
+		"check: a snapshot from before a promotion counts": {
+			File: "internal/circumstances/circumstances.go", Tests: "TestPromotionDuringRead",
+			Edits: []string{"case c.readOnly:", "case false:"},
+		},
+		"commit: a warning about the synchronous standby is ignored": {
+			File: "postgres_run.go", Tests: "TestSynchronousStandby",
+			Edits: []string{`m.Routine == "SyncRepWaitForLSN"`, `m.Routine == "none"`},
+		},
+		"pool: a connection to a standby is kept": {
+			File: "internal/circumstances/circumstances.go", Tests: "TestPoolLeavesStandby",
+			Edits: []string{"if errors.Is(err, ErrStandby) || errors.Is(err, ErrFenced) || errors.Is(err, ErrHidden) {", "if false {"},
+		},
+		"check: the reserve is too small": {
+			File: "migrations/20261126000001_revocations.sql", Tests: "TestCheckPlan",
+			Edits: []string{"repeat(' ', 1800)", "repeat(' ', 100)"},
+		},
+		"redeem: an attempt with a commit that failed counts": {
+			File: "postgres_write.go", Tests: "TestRedeemWhoseCommitFailed",
+			Edits: []string{"func() { won = false }", "func() {}"},
+		},
+		"sweeper: the reserve is not restored": {
+			File: "sweeper.go", Tests: "TestSweepRestoresTheReserve",
+			Edits: []string{"statement{sql: s.store.sql.keepReserve}", "statement{sql: \"SELECT 1\"}"},
+		},
+	})
+}

@@ -1,0 +1,156 @@
+package oauth
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/endpoint"
+	"github.com/pgrevoke/revoke/internal/strictjwt"
+)
+
+// Client is an OAuth client that was authenticated.
+type Client struct {
+	ID     string // client_id, as it is registered; 1 to revoke.MaxIDLength bytes
+	Public bool   // the client has no secret (RFC 6749 §2.1), so its id alone identifies it
+}
+
+// AuthenticateClient returns the client with this id and secret. It compares the secret in constant
+// time, or by its hash. The secret is empty if the request has none. Then the request is refused
+// unless the client is Public, even if AuthenticateClient returns no error.
+//
+// An error that matches [ErrInvalidClient] refuses the client: it is unknown, or its secret is
+// wrong. Any other error is an outage, and is answered with 503. Errors go to the function of
+// [WithReport], so they must not contain the secret. ctx is the request's; at a revocation
+// endpoint it ends after 10 s, and not when the client disconnects. The function is called from
+// several goroutines.
+//
+// The function may be called twice for one request. RFC 6749 §2.3.1 requires clients to encode
+// id and secret as in forms before they write them into a Basic header, and many do not. So the
+// function is called with the decoded pair, and if that pair is refused, with the pair as it
+// was sent, if they differ. A limit on attempts counts both calls.
+type AuthenticateClient func(ctx context.Context, id, secret string) (Client, error)
+
+// ErrInvalidClient says that a client could not be authenticated: it is unknown, its secret is
+// wrong or missing, or it authenticates in a way that is not supported. It is answered with 401
+// (RFC 6749 §5.2).
+var ErrInvalidClient = errors.New("invalid client")
+
+// credentials are an id and a secret. The secret is empty if there is none.
+type credentials struct{ id, secret string }
+
+// client returns the client that made the request.
+func (a AuthenticateClient) client(r *http.Request, form url.Values) (Client, error) {
+	presented, err := clientCredentials(r, form)
+	if err != nil {
+		return Client{}, err
+	}
+	refused := error(nil)
+	for _, c := range presented {
+		client, err := a(r.Context(), c.id, c.secret)
+		switch {
+		case errors.Is(err, ErrInvalidClient):
+			refused = cmp.Or(refused, err)
+			continue
+		case err != nil:
+			return Client{}, fmt.Errorf("%w: authenticating the client: %w", revoke.ErrUnavailable, err)
+		case c.secret == "" && !client.Public:
+			refused = cmp.Or(refused, fmt.Errorf("%w: it has a secret and presents none", ErrInvalidClient))
+			continue
+		}
+		// The id is compared with claims, and is the actor of a revocation.
+		if err := strictjwt.CheckID("the id of the authenticated client", client.ID); err != nil {
+			return Client{}, fmt.Errorf("%w: %w", revoke.ErrUnavailable, err)
+		}
+		return client, nil
+	}
+	return Client{}, invalidClient(refused)
+}
+
+// invalidClient returns the answer to a client that is refused. The cause is for the report.
+func invalidClient(cause error) error {
+	if cause == nil {
+		cause = fmt.Errorf("%w: the request names none", ErrInvalidClient)
+	}
+	return (&endpoint.Error{
+		Status: http.StatusUnauthorized, Code: "invalid_client", Description: "the client could not be authenticated",
+	}).Because(cause)
+}
+
+// clientCredentials returns what the request's credentials may mean, the likelier first: one
+// pair, or for a Basic header up to two. A client authenticates in one way (RFC 6749 §2.3).
+// With Basic it may repeat its id in the body.
+func clientCredentials(r *http.Request, form url.Values) ([]credentials, error) {
+	headers := r.Header.Values("Authorization")
+	// An empty parameter counts as missing (RFC 6749 §3.2).
+	body := credentials{form.Get("client_id"), form.Get("client_secret")}
+	switch {
+	case len(headers) > 1:
+		return nil, endpoint.InvalidRequest("the request has %d Authorization headers", len(headers))
+	case form.Get("client_assertion") != "": // RFC 7521 §4.2
+		return nil, invalidClient(fmt.Errorf("%w: assertions are not supported", ErrInvalidClient))
+	case len(headers) == 0:
+		return presentable(body), nil
+	}
+	basic, err := basicCredentials(headers[0])
+	switch {
+	case err != nil:
+		return nil, invalidClient(err)
+	case body.secret != "":
+		return nil, endpoint.InvalidRequest("the client authenticates in two ways")
+	case body.id == "":
+		return presentable(basic...), nil
+	}
+	named := slices.DeleteFunc(basic, func(c credentials) bool { return c.id != body.id })
+	if len(named) == 0 {
+		return nil, endpoint.InvalidRequest("client_id is not the client of the Authorization header")
+	}
+	return presentable(named...), nil
+}
+
+// basicCredentials reads the value of an Authorization header (RFC 7617 §2). It returns the pair
+// decoded as in forms (RFC 6749 §2.3.1), and the pair as it was sent, if they differ. An id with a
+// colon can only be sent encoded.
+func basicCredentials(header string) ([]credentials, error) {
+	scheme, rest, _ := strings.Cut(strings.Trim(header, " \t"), " ")
+	if !strings.EqualFold(scheme, "Basic") {
+		return nil, fmt.Errorf("%w: the scheme of its Authorization header is not Basic", ErrInvalidClient)
+	}
+	text, err := base64.StdEncoding.DecodeString(strings.TrimLeft(rest, " "))
+	id, secret, paired := strings.Cut(string(text), ":")
+	if err != nil || !paired {
+		return nil, fmt.Errorf("%w: what follows Basic is not an id and a secret", ErrInvalidClient)
+	}
+	raw := credentials{id, secret}
+	if decoded, ok := raw.decoded(); ok && decoded != raw {
+		return []credentials{decoded, raw}, nil
+	}
+	return []credentials{raw}, nil
+}
+
+// decoded returns the pair decoded as in forms, and false if it is not encoded so.
+func (c credentials) decoded() (credentials, bool) {
+	id, errID := url.QueryUnescape(c.id)
+	secret, errSecret := url.QueryUnescape(c.secret)
+	return credentials{id, secret}, errID == nil && errSecret == nil
+}
+
+// presentable drops pairs that belong to no client. A NUL byte, for instance, would make a
+// callback's query to its database fail, which would look like an outage.
+func presentable(all ...credentials) []credentials {
+	return slices.DeleteFunc(all, func(c credentials) bool {
+		return c.id == "" || len(c.id) > revoke.MaxIDLength || !isText(c.id) || !isText(c.secret)
+	})
+}
+
+// isText reports whether s is UTF-8 without control characters (RFC 7617 §2).
+func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl) }

@@ -1,0 +1,81 @@
+package oauth
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/pgrevoke/revoke/internal/endpoint"
+	"github.com/pgrevoke/revoke/internal/oneline"
+)
+
+// The reasons for which a request is refused, besides [ErrInvalidClient] and the errors of package
+// revoke.
+var (
+	// ErrBadRequest says that the request does not have the form that it must have. It is
+	// answered with 400, or with 405 for its method and 413 for a body of more than 64 KiB. The
+	// errors of this name in packages revokehttp and signals are the same value.
+	ErrBadRequest = endpoint.ErrBadRequest
+
+	// ErrNotAllowed says that the client named a token that it may not revoke or introspect: one of
+	// another client, or one that [WithMayIntrospect] withholds.
+	ErrNotAllowed = errors.New("the client may not name this token")
+)
+
+// tokenEndpoint is what both endpoints share: their settings, their clients and their tokens.
+type tokenEndpoint struct {
+	options
+	authenticate AuthenticateClient
+	kinds        []Tokens
+}
+
+func newTokenEndpoint(constructor string, authenticate AuthenticateClient, kinds []Tokens, opts []Option) (tokenEndpoint, error) {
+	var err error
+	if authenticate == nil {
+		err = errors.New("the function that authenticates clients is nil")
+	}
+	err = oneline.Join(err, checkKinds(kinds))
+	if err == nil {
+		e := tokenEndpoint{authenticate: authenticate, kinds: slices.Clone(kinds)}
+		e.options, err = newOptions(constructor, opts)
+		if err == nil {
+			return e, nil
+		}
+	}
+	return tokenEndpoint{}, fmt.Errorf("oauth: %s: %w", constructor, err)
+}
+
+// presented returns the client, and the token that it names. Nothing of the token is looked at
+// before the client is authenticated.
+func (e *tokenEndpoint) presented(w http.ResponseWriter, r *http.Request) (client Client, text string, err error) {
+	form, err := endpoint.ReadForm(w, r, "token", "token_type_hint", "client_id", "client_secret", "client_assertion")
+	if err != nil {
+		return Client{}, "", err
+	}
+	client, err = e.authenticate.client(r, form)
+	if err != nil {
+		return Client{}, "", err
+	}
+	if client.Public && e.constructor == newIntrospection {
+		return Client{}, "", invalidClient(fmt.Errorf("%w: it is public", ErrInvalidClient))
+	}
+	if text = form.Get("token"); text == "" {
+		return Client{}, "", endpoint.InvalidRequest("token is missing")
+	}
+	return client, text, nil
+}
+
+// fail reports the error and answers. An error that is not the client's is an outage.
+func (e *tokenEndpoint) fail(w http.ResponseWriter, r *http.Request, err error) {
+	e.Report(r, err)
+	answer := (*endpoint.Error)(nil)
+	if !errors.As(err, &answer) {
+		endpoint.WriteUnavailable(w, e.RetryAfter)
+		return
+	}
+	if answer.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Basic realm="`+e.Realm+`"`)
+	}
+	answer.Write(w)
+}

@@ -1,0 +1,169 @@
+package revoke
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pgrevoke/revoke/internal/circumstances"
+)
+
+// answer is what the database says of some keys, from one snapshot.
+type answer struct {
+	now   time.Time          // by the database's clock
+	since map[[16]byte]int64 // of each key that was found, in microseconds since 1970
+}
+
+// tell tells the verdict which of its keys were found.
+func (a answer) tell(v *Verdict, keys [scopeCount][16]byte) {
+	if a.since == nil {
+		return
+	}
+	for i, key := range keys {
+		if since, found := a.since[key]; found {
+			v.Found(i, since)
+		}
+	}
+}
+
+// answerReader reads the rows of the check statement.
+type answerReader struct {
+	answer
+	circumstances.Circumstances
+}
+
+// scan reads a row: one column, with a space between circumstances, clock, and key and
+// since of a row that was found.
+func (r *answerReader) scan(current row) error {
+	var column string
+	if err := current.Scan(&column); err != nil {
+		return err
+	}
+	c := columns{texts: strings.Split(column, " ")}
+	if len(c.texts) != 2 && len(c.texts) != 4 {
+		return fmt.Errorf("the database answered with %d values", len(c.texts))
+	}
+	if err := r.Read(c.text()); err != nil {
+		return err
+	}
+	r.now = utc(c.number())
+	if len(c.texts) == 2 {
+		if r.since == nil {
+			r.since = make(map[[16]byte]int64)
+		}
+		r.since[c.key()] = c.number()
+	}
+	return c.err
+}
+
+func (r *answerReader) reset() { *r = answerReader{} }
+
+func (r *answerReader) seen() circumstances.Circumstances { return r.Circumstances }
+
+// Check implements [Checker]. Beyond ctx it has a timeout of its own, see [WithCheckTimeout].
+func (p *Postgres) Check(ctx context.Context, token Token) error {
+	if p.hooks.check == nil {
+		return p.check(ctx, token)
+	}
+	start := time.Now()
+	err := p.check(ctx, token)
+	event := CheckEvent{Duration: time.Since(start), Err: err}
+	for _, hook := range p.hooks.check {
+		hook.OnCheck(ctx, event)
+	}
+	return err
+}
+
+func (p *Postgres) check(ctx context.Context, token Token) error {
+	var v Verdict
+	keys, err := v.OfToken(token)
+	if err != nil {
+		return fmt.Errorf("revoke: Check: %w", err)
+	}
+	a, err := p.ask(ctx, rowKeys(keys))
+	if err != nil {
+		return p.fail(ctx, "Check", err)
+	}
+	a.tell(&v, keys)
+	if err := v.Check(a.now); err != nil {
+		return refuse("Check", err)
+	}
+	return nil
+}
+
+// ask asks about the keys in a query of their own, or in one that is shared.
+func (p *Postgres) ask(ctx context.Context, keys [][16]byte) (answer, error) {
+	if p.checks != nil {
+		return p.checks.ask(ctx, keys)
+	}
+	ctx, cancel := p.deadline(ctx)
+	defer cancel()
+	return p.database.ask(ctx, keys)
+}
+
+// ask sends the check statement.
+func (d *database) ask(ctx context.Context, keys [][16]byte) (answer, error) {
+	var r answerReader
+	err := d.read(ctx, d.sql.ask(keys), &r)
+	return r.answer, err
+}
+
+// refuse names the operation that was refused. A *RevokedError says enough by itself.
+func refuse(operation string, err error) error {
+	if revoked := (*RevokedError)(nil); err == nil || errors.As(err, &revoked) {
+		return err
+	}
+	return fmt.Errorf("revoke: %s: %w", operation, err)
+}
+
+// Lookup implements [Store].
+func (p *Postgres) Lookup(ctx context.Context, token Token) ([]Revocation, error) {
+	var v Verdict
+	keys, err := v.OfToken(token)
+	if err != nil {
+		return nil, fmt.Errorf("revoke: Lookup: %w", err)
+	}
+	queryCtx, cancel := p.deadline(ctx)
+	defer cancel()
+	r := lookupReader{verdict: &v}
+	if err := p.database.read(queryCtx, statement{sql: p.sql.lookup, args: []any{hexArray(rowKeys(keys))}}, &r); err != nil {
+		return nil, p.fail(ctx, "Lookup", err)
+	}
+	slices.SortFunc(r.found, func(a, b Revocation) int { return cmp.Compare(a.Scope.index(), b.Scope.index()) })
+	return r.found, nil
+}
+
+// lookupReader reads the rows of the lookup statement, and keeps those that refuse the token.
+type lookupReader struct {
+	circumstances.Circumstances
+	verdict *Verdict
+	found   []Revocation
+}
+
+func (r *lookupReader) reset() { *r = lookupReader{verdict: r.verdict} }
+
+func (r *lookupReader) seen() circumstances.Circumstances { return r.Circumstances }
+
+func (r *lookupReader) scan(current row) error {
+	c := readColumns(current, 8)
+	if err := cmp.Or(c.err, r.Read(c.text())); err != nil {
+		return err
+	}
+	found := Revocation{
+		Scope: Scope(c.text()), Issuer: c.name(), ID: c.name(), Since: utc(c.number()), ExpiresAt: utc(c.number()),
+		Reason: c.name(), Actor: c.name(),
+	}
+	i := found.Scope.index()
+	if c.err != nil || i < 0 {
+		return c.err // no row, or a row of a scope that a newer version wrote
+	}
+	r.verdict.Found(i, found.Since.UnixMicro())
+	if r.verdict.Refuses(i) {
+		r.found = append(r.found, found)
+	}
+	return nil
+}

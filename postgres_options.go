@@ -1,0 +1,115 @@
+package revoke
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pgrevoke/revoke/internal/schema"
+)
+
+// Defaults of the options of [NewPostgres].
+const (
+	// DefaultSchema is of WithSchema: a schema of our own, nothing in public.
+	DefaultSchema = schema.DefaultName
+	// DefaultCheckTimeout is of WithCheckTimeout: a request that waited longer has lost its user.
+	DefaultCheckTimeout = 2 * time.Second
+	// DefaultCheckQueries is of WithCheckQueries: one is under way while the next one gathers.
+	DefaultCheckQueries = 2
+)
+
+// PostgresOption configures [NewPostgres].
+type PostgresOption interface{ toPostgres(*postgresConfig) error }
+
+type postgresConfig struct {
+	schema       string
+	checkTimeout time.Duration
+	issuerSkew   time.Duration
+	checkQueries int
+	hooks        hooks
+
+	readOnlyConnections bool
+}
+
+type postgresOption func(*postgresConfig) error
+
+func (o postgresOption) toPostgres(c *postgresConfig) error { return o(c) }
+
+// WithSchema sets the schema in which the table stands, as it was given to the migrations.
+// Default: [DefaultSchema].
+func WithSchema(name string) PostgresOption {
+	return postgresOption(func(c *postgresConfig) error {
+		c.schema = name
+		return schema.CheckName(name)
+	})
+}
+
+// WithCheckTimeout sets how long a Check, a Lookup, an Epochs or one query of IssueTime may
+// take before it is ErrUnavailable, the wait for a connection of the pool included. A caller's
+// ctx may end it earlier. It does not apply to writes, nor to what runs in a transaction of the
+// caller's: there only ctx counts. Default: [DefaultCheckTimeout].
+func WithCheckTimeout(d time.Duration) PostgresOption {
+	return postgresOption(func(c *postgresConfig) error {
+		if d <= 0 {
+			return fmt.Errorf("check timeout %v is not positive", d)
+		}
+		c.checkTimeout = d
+		return nil
+	})
+}
+
+// WithCheckQueries sets how many queries of Check may run at once. Checks that come while
+// so many run share the next one, so that any number of requests needs no more connections
+// than this. With 0 each check has a query and a connection of its own, under the caller's
+// ctx, and a caller who leaves costs the pool a connection. Values of ctx, such as a trace
+// or a tenant, reach the pool's hooks (PrepareConn, BeforeAcquire, BeforeConnect,
+// AfterConnect) and tracers only then. Default: [DefaultCheckQueries].
+func WithCheckQueries(n int) PostgresOption {
+	return postgresOption(func(c *postgresConfig) error {
+		if n < 0 {
+			return fmt.Errorf("check queries %d is negative", n)
+		}
+		c.checkQueries = n
+		return nil
+	})
+}
+
+// WithIssuerSkew says by how much the clock of the issuer may be ahead of the database's.
+// RevokeUser and RevokeIssuer add it to the instant that they write, so that a token dated
+// ahead is refused too; the next sign-in by IssueTime waits that much longer. At most
+// [MaxIssuerSkew]. Default: 0, for apps that take iat from IssueTime or use the epoch claim.
+func WithIssuerSkew(d time.Duration) PostgresOption {
+	return postgresOption(func(c *postgresConfig) error {
+		if d < 0 || d > MaxIssuerSkew {
+			return fmt.Errorf("issuer skew %v is not between 0 and %v", d, MaxIssuerSkew)
+		}
+		c.issuerSkew = d
+		return nil
+	})
+}
+
+// WithReadOnlyConnections accepts connections with default_transaction_read_only on,
+// for an app that sets it itself and only checks. Each read is sent in a transaction that
+// asks for READ WRITE, which a standby refuses; writes are ErrUnavailable. Default: such a
+// connection is taken for one to a server that a switchover has fenced, and reads are
+// ErrUnavailable too.
+func WithReadOnlyConnections() PostgresOption {
+	return postgresOption(func(c *postgresConfig) error { c.readOnlyConnections = true; return nil })
+}
+
+var errNilOption = errors.New("an option is nil")
+
+// apply runs options of any kind over their configuration; constructor names the caller in the
+// error.
+func apply[C, O any](constructor string, config *C, opts []O, run func(O, *C) error) error {
+	for _, opt := range opts {
+		err := errNilOption
+		if any(opt) != nil {
+			err = run(opt, config)
+		}
+		if err != nil {
+			return fmt.Errorf("revoke: %s: %w", constructor, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,191 @@
+package revoke
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// writer is the [Revoker] of a Postgres and of a Tx; they differ in how statements run.
+type writer struct {
+	sql    *statements
+	schema string
+	skew   time.Duration
+	hooks  hooks
+	inTx   bool // in a transaction of the caller's
+	run    runner
+	wrap   func(ctx context.Context, operation string, err error) error
+	budget func(ctx context.Context) (context.Context, context.CancelFunc) // of a read
+}
+
+// begin returns a function that tells the hooks how a write ended.
+func (w writer) begin(ctx context.Context, operation string, scope Scope, count int) func(error) {
+	if w.hooks.write == nil {
+		return func(error) {}
+	}
+	start := time.Now()
+	return func(err error) {
+		event := WriteEvent{
+			Operation: operation, Scope: scope, Count: count, InTx: w.inTx, Duration: time.Since(start), Err: err,
+		}
+		for _, hook := range w.hooks.write {
+			hook.OnWrite(ctx, event)
+		}
+	}
+}
+
+// write runs statements that must be durable.
+func (w writer) write(ctx context.Context, operation string, stmts ...statement) error {
+	err := w.run.run(ctx, append([]statement{{sql: w.sql.durable}}, stmts...)...)
+	if err != nil {
+		return w.wrap(ctx, operation, err)
+	}
+	return nil
+}
+
+// RevokeToken implements [Revoker].
+func (w writer) RevokeToken(ctx context.Context, token Token, opts ...RevokeOption) error {
+	return w.revokeTokens(ctx, "RevokeToken", []Token{token}, opts)
+}
+
+// RevokeTokens implements [Revoker], in one statement.
+func (w writer) RevokeTokens(ctx context.Context, tokens []Token, opts ...RevokeOption) error {
+	return w.revokeTokens(ctx, "RevokeTokens", tokens, opts)
+}
+
+// RevokeSession implements [Revoker].
+func (w writer) RevokeSession(ctx context.Context, session Session, opts ...RevokeOption) error {
+	r, err := ScopeSession.Revocation(session.Issuer, session.ID, opts...)
+	return w.revoke(ctx, "RevokeSession", ScopeSession, []Revocation{r}, err)
+}
+
+func (w writer) revokeTokens(ctx context.Context, operation string, tokens []Token, opts []RevokeOption) error {
+	_, invalid := noted(opts)
+	records := make([]Revocation, len(tokens))
+	for i, token := range tokens {
+		if invalid != nil {
+			break
+		}
+		r, err := token.revocation(opts)
+		if err != nil && len(tokens) > 1 {
+			err = fmt.Errorf("token %d of %d: %w", i+1, len(tokens), err)
+		}
+		records[i], invalid = r, err
+	}
+	return w.revoke(ctx, operation, ScopeToken, records, invalid)
+}
+
+// revocation returns the record of the token's revocation. The error matches ErrInvalidToken
+// where the token is wrong.
+func (t Token) revocation(opts []RevokeOption) (Revocation, error) {
+	r, err := ScopeToken.Revocation(t.Issuer, t.ID, opts...)
+	if err == nil {
+		err = t.checkRevocation()
+	}
+	r.ExpiresAt = t.ExpiresAt
+	return r, err
+}
+
+// revoke writes records of one scope that has no epochs. A zero ExpiresAt counts as
+// MaxTokenLifetime from now.
+func (w writer) revoke(ctx context.Context, operation string, scope Scope, records []Revocation, invalid error) (err error) {
+	done := w.begin(ctx, operation, scope, len(records))
+	defer func() { done(err) }()
+	if invalid != nil {
+		return refuse(operation, invalid)
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	return w.write(ctx, operation, w.revokeStatement(scope, records))
+}
+
+// revokeStatement sorts the records by key, because two batches in opposite order would
+// deadlock, and leaves duplicates out, because Postgres refuses to touch a row twice in one
+// statement. Of duplicates the longest expiry counts.
+func (w writer) revokeStatement(scope Scope, records []Revocation) statement {
+	type keyed struct {
+		key [16]byte
+		*Revocation
+	}
+	sorted := make([]keyed, len(records))
+	for i := range records {
+		sorted[i] = keyed{scope.Key(records[i].Issuer, records[i].ID), &records[i]}
+	}
+	slices.SortFunc(sorted, func(a, b keyed) int {
+		if order := bytes.Compare(a.key[:], b.key[:]); order != 0 {
+			return order
+		}
+		return compareExpiry(b.ExpiresAt, a.ExpiresAt)
+	})
+	sorted = slices.CompactFunc(sorted, func(a, b keyed) bool { return a.key == b.key })
+
+	keys := make([][16]byte, len(sorted))
+	issuers := make([]string, len(sorted))
+	ids := make([]string, len(sorted))
+	expiries := make([]string, len(sorted))
+	for i, s := range sorted {
+		keys[i], issuers[i], ids[i], expiries[i] = s.key, hexText(s.Issuer), hexText(s.ID), timeText(s.ExpiresAt)
+	}
+	return statement{sql: w.sql.revoke, args: []any{
+		string(scope), hexArray(keys), textArray(issuers), textArray(ids), textArray(expiries),
+		hexText(records[0].Reason), hexText(records[0].Actor),
+	}}
+}
+
+// compareExpiry orders expiries, of which zero is the longest.
+func compareExpiry(a, b time.Time) int {
+	switch {
+	case a.IsZero() && b.IsZero():
+		return 0
+	case a.IsZero():
+		return 1
+	case b.IsZero():
+		return -1
+	}
+	return a.Compare(b)
+}
+
+// Redeem implements [Revoker]. Where two callers meet, one waits for the other's transaction to
+// end: if that commits, the waiter has lost; if it rolls back, the waiter wins.
+func (w writer) Redeem(ctx context.Context, token Token, opts ...RevokeOption) (err error) {
+	const operation = "Redeem"
+	done := w.begin(ctx, operation, ScopeToken, 1)
+	defer func() { done(err) }()
+	var v Verdict
+	r, err := token.revocation(opts)
+	if err != nil {
+		return refuse(operation, err)
+	}
+	keys, err := v.OfRedemption(token)
+	if err != nil {
+		return refuse(operation, err)
+	}
+	insert := statement{sql: w.sql.redeem, args: []any{
+		hexKey(r.Scope.Key(r.Issuer, r.ID)), string(r.Scope), hexText(r.Issuer), hexText(r.ID), timeText(r.ExpiresAt),
+		hexText(r.Reason), hexText(r.Actor),
+	}}
+	won := false
+	insert.scan, insert.reset = func(row) error { won = true; return nil }, func() { won = false }
+	for range maxAttempts {
+		err := w.write(ctx, operation, insert)
+		if err != nil || won {
+			return err
+		}
+		// A second statement, because the snapshot of the first does not show the row that it
+		// waited for.
+		var reader answerReader
+		if err := w.run.read(ctx, w.sql.ask(rowKeys(keys)), &reader); err != nil {
+			return w.wrap(ctx, operation, err)
+		}
+		reader.tell(&v, keys)
+		if err := v.Redeem(reader.now); err != nil {
+			return refuse(operation, err)
+		}
+		// Between the two statements a sweeper deleted the row that won, or the clock was set
+		// back: ask again.
+	}
+	return w.wrap(ctx, operation, fmt.Errorf("the token's row appeared and disappeared in %d attempts", maxAttempts))
+}

@@ -1,0 +1,23 @@
+// Package signals receives logouts from elsewhere, and revokes the tokens that they end. Each is an
+// http.Handler:
+//
+//   - [NewBackChannelLogout] receives the logouts of OpenID providers, such as Keycloak and Auth0
+//     (OpenID Connect Back-Channel Logout 1.0).
+//   - [NewGlobalTokenRevocation] receives the requests by which identity providers and security
+//     tools log a user out of everything, such as Okta's Universal Logout
+//     (draft-parecki-oauth-global-token-revocation).
+//
+// For users who sign in at a provider, start with the first:
+//
+//	validator, err := revoke.NewValidator(store, issuer, audience, keyfunc, algorithms,
+//		revoke.WithRequiredSession())
+//	…
+//	logout, err := signals.NewBackChannelLogout(store, issuer, clientIDs, keyfunc, algorithms,
+//		signals.EndSession(validator))
+//	…
+//	mux.Handle("/backchannel-logout", logout)
+//
+// A handler answers success only when the revocation is durable. Every service that validates
+// tokens against the same store then refuses them, and a service that asks a mirror does so
+// within the mirror's bound. No error of this package contains a token.
+package signals

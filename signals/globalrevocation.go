@@ -1,0 +1,160 @@
+package signals
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/endpoint"
+	"github.com/pgrevoke/revoke/internal/oneline"
+	"github.com/pgrevoke/revoke/internal/strictjwt"
+)
+
+// The reasons for which [NewGlobalTokenRevocation] refuses a caller, besides those for which a
+// validator refuses the caller's token.
+var (
+	// ErrUnknownCaller says that the caller is not authenticated. It is answered with 401.
+	ErrUnknownCaller = errors.New("unknown caller")
+
+	// ErrForbiddenCaller says that the caller may not log users out. It is answered with 403.
+	ErrForbiddenCaller = errors.New("the caller may not log users out")
+)
+
+// NewGlobalTokenRevocation returns a handler by which an identity provider or a security tool
+// logs a user out of everything (draft-parecki-oauth-global-token-revocation-06), such as
+// Okta's Universal Logout. It starts nothing. The error names the wrong argument or option.
+//
+// authorize decides whether the caller may log users out, before the body is read. An
+// authorized caller can log out every user, and learns which users exist. An error of authorize
+// that matches revoke.ErrInvalidToken, revoke.ErrRevoked, revokehttp.ErrNoToken or
+// [ErrUnknownCaller] is answered with 401, [ErrBadRequest] with 400, [ErrForbiddenCaller] with
+// 403, and any other error with 503. The draft's §3.5 requires a JWT that the provider signed
+// and that is used once: a revokehttp.Guard in front of the handler validates it, and authorize
+// redeems it. authorize is called from several goroutines.
+//
+// A request names the user as RFC 9493 defines. The format "iss_sub" with one of the issuers
+// names a user of that issuer's tokens. Any other name goes to resolve: the formats "opaque"
+// and "email", and "iss_sub" with another issuer. resolve is for apps that sign their own
+// tokens. Either issuers or resolve may be nil. Without resolve, another issuer is answered
+// with 404, and another format with 400.
+//
+// Name an issuer only if the sub of requests is the sub of the issuer's access tokens.
+// Otherwise the answer is 204 and no token is revoked. Okta's requests have the user's id,
+// while its access tokens have the id as uid and a login name as sub: there resolve maps one to
+// the other.
+//
+//   - 204: the revocation of every token of the user that was issued until now is durable
+//     (revoke.Revoker.RevokeUser).
+//   - 404, 422: the user is unknown, or cannot be logged out.
+//   - 503 with Retry-After: the outcome is unknown. The request can be repeated.
+func NewGlobalTokenRevocation(store revoke.Store, authorize func(*http.Request) error, issuers []string, resolve Resolver,
+	opts ...Option,
+) (http.Handler, error) {
+	var err error
+	if authorize == nil {
+		err = errors.New("authorize is nil")
+	}
+	if len(issuers) == 0 && resolve == nil {
+		err = oneline.Join(err, errors.New("there are neither issuers nor a resolver, so no user could be named"))
+	}
+	for _, issuer := range issuers {
+		err = oneline.Join(err, strictjwt.CheckID("issuer", issuer))
+	}
+	if err != nil {
+		return nil, failed(newGlobalTokenRevocation, err)
+	}
+	shared, err := newReceiver(newGlobalTokenRevocation, "global token revocation", store, opts)
+	if err != nil {
+		return nil, failed(newGlobalTokenRevocation, err)
+	}
+	g := &globalRevocation{receiver: shared, authorize: authorize, issuers: slices.Clone(issuers), resolve: resolve}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.receive(w, r, http.StatusNoContent, func(r *http.Request) error { return g.revoke(w, r) })
+	}), nil
+}
+
+type globalRevocation struct {
+	receiver
+	authorize func(*http.Request) error
+	issuers   []string
+	resolve   Resolver
+}
+
+func (g *globalRevocation) revoke(w http.ResponseWriter, r *http.Request) error {
+	if err := endpoint.OnlyPost(w, r); err != nil {
+		return err
+	}
+	if err := g.authorize(r); err != nil {
+		return g.refusedCaller(w, err)
+	}
+	body, err := endpoint.ReadBody(w, r, "application/json")
+	if err != nil {
+		return err
+	}
+	id, err := readSubject(body)
+	if err != nil {
+		return endpoint.InvalidRequest("the body does not name a user as RFC 9493 defines").Because(err)
+	}
+	user, err := g.user(r, id)
+	if err != nil {
+		return refusedUser(err)
+	}
+	_, err = g.store.RevokeUser(r.Context(), user, g.record...)
+	return err
+}
+
+// user returns the user that the request names.
+func (g *globalRevocation) user(r *http.Request, id SubjectID) (revoke.User, error) {
+	switch {
+	case id.Format == "iss_sub" && slices.Contains(g.issuers, id.Issuer):
+		return revoke.User{Issuer: id.Issuer, Subject: id.Subject}, nil
+	case g.resolve != nil:
+		return g.resolve(r.Context(), id)
+	case id.Format == "iss_sub":
+		return revoke.User{}, fmt.Errorf("%w: the issuer is none of those that are configured", ErrUnknownUser)
+	}
+	return revoke.User{}, ErrUnknownFormat
+}
+
+// refusedCaller returns the answer to a caller that is refused. The challenge has an error code
+// only if the caller presented a token (RFC 6750 §3.1).
+func (g *globalRevocation) refusedCaller(w http.ResponseWriter, err error) error {
+	challenge := `Bearer realm="` + g.Realm + `"`
+	switch {
+	case errors.Is(err, revoke.ErrUnavailable):
+		return err
+	case errors.Is(err, revoke.ErrInvalidToken), errors.Is(err, revoke.ErrRevoked):
+		w.Header().Set("WWW-Authenticate", challenge+`, error="invalid_token"`)
+		return answer(http.StatusUnauthorized, "invalid_token", "the token is not accepted", err)
+	case errors.Is(err, endpoint.ErrNoToken), errors.Is(err, ErrUnknownCaller):
+		w.Header().Set("WWW-Authenticate", challenge)
+		return answer(http.StatusUnauthorized, "invalid_client", "the caller is not authenticated", err)
+	case errors.Is(err, ErrForbiddenCaller):
+		return answer(http.StatusForbidden, "access_denied", "the caller may not log users out", err)
+	case errors.Is(err, ErrBadRequest):
+		return endpoint.InvalidRequest("the credentials are not presented as they should be").Because(err)
+	}
+	return err
+}
+
+// refusedUser returns the answer if no user can be logged out.
+func refusedUser(err error) error {
+	switch {
+	case errors.Is(err, revoke.ErrUnavailable):
+		return err
+	case errors.Is(err, ErrUnknownUser):
+		return answer(http.StatusNotFound, "not_found", "there is no such user", err)
+	case errors.Is(err, ErrStaysLoggedIn):
+		return answer(http.StatusUnprocessableEntity, "unprocessable", "the user cannot be logged out", err)
+	case errors.Is(err, ErrUnknownFormat):
+		return endpoint.InvalidRequest("users are not named in this format here").Because(err)
+	}
+	return err
+}
+
+// answer returns an error that is answered so. The cause is for the report.
+func answer(status int, code, description string, cause error) error {
+	return (&endpoint.Error{Status: status, Code: code, Description: description}).Because(cause)
+}

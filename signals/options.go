@@ -1,0 +1,119 @@
+package signals
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/endpoint"
+	"github.com/pgrevoke/revoke/internal/logout"
+)
+
+// Defaults of the options.
+const (
+	// DefaultRealm is "api".
+	DefaultRealm = endpoint.DefaultRealm
+
+	// DefaultRetryAfter is 5 s: about as long as a failover of Postgres takes.
+	DefaultRetryAfter = endpoint.DefaultRetryAfter
+)
+
+// ErrBadRequest says that the request does not have the form that it must have. It is answered
+// with 400, or with 405 for its method and 413 for a body of more than 64 KiB. The errors of
+// this name in packages revokehttp and oauth are the same value.
+var ErrBadRequest = endpoint.ErrBadRequest
+
+// Option configures [NewBackChannelLogout] and [NewGlobalTokenRevocation]. An option that
+// belongs to one of them is an error for the other.
+type Option func(*options) error
+
+type options struct {
+	endpoint.Settings
+	constructor string
+	record      logout.Record
+}
+
+// The constructors, by name.
+const (
+	newBackChannelLogout     = "NewBackChannelLogout"
+	newGlobalTokenRevocation = "NewGlobalTokenRevocation"
+)
+
+// WithRealm names the protected space in WWW-Authenticate (RFC 9110 §11.5), in printable ASCII
+// without quotes and backslashes. It is an option of [NewGlobalTokenRevocation]. Default:
+// [DefaultRealm].
+func WithRealm(realm string) Option {
+	return func(o *options) error {
+		if o.constructor != newGlobalTokenRevocation {
+			return errors.New("WithRealm is an option of " + newGlobalTokenRevocation + " only")
+		}
+		return o.SetRealm(realm)
+	}
+}
+
+// WithRetryAfter sets Retry-After in answers of 503, rounded up to seconds. Default:
+// [DefaultRetryAfter].
+func WithRetryAfter(d time.Duration) Option {
+	return func(o *options) error { return o.SetRetryAfter(d) }
+}
+
+// WithReport sets a function that gets the reason of each refusal, for logs, before the answer is
+// written. The error contains no token; the request does. The function is called from several
+// goroutines. Default: none.
+func WithReport(report func(r *http.Request, err error)) Option {
+	return func(o *options) error { return o.SetReport(report) }
+}
+
+// WithRecord sets reason and actor of the revocation: see revoke.WithReason and revoke.WithActor.
+// Default: the reason "back-channel logout" or "global token revocation", and no actor.
+func WithRecord(opts ...revoke.RevokeOption) Option {
+	return func(o *options) error {
+		o.record = opts
+		return o.record.Check()
+	}
+}
+
+// receiver is what both handlers share.
+type receiver struct {
+	options
+	store revoke.Store
+}
+
+// newReceiver returns a receiver. reason is the default reason of its revocations.
+func newReceiver(constructor, reason string, store revoke.Store, opts []Option) (receiver, error) {
+	rec := receiver{options{Settings: endpoint.NewSettings(), constructor: constructor}, store}
+	if endpoint.IsNil(store) {
+		return receiver{}, errors.New("store is nil")
+	}
+	if err := endpoint.Apply(&rec.options, opts); err != nil {
+		return receiver{}, err
+	}
+	rec.record = rec.record.Over(revoke.WithReason(reason))
+	return rec, nil
+}
+
+// receive answers with status if do returns nil. do returns nil only when the revocation is
+// durable. It is called even if the sender has disconnected.
+func (rec *receiver) receive(w http.ResponseWriter, r *http.Request, status int, do func(*http.Request) error) {
+	r, cancel := logout.Detach(r)
+	defer cancel()
+	err := do(r)
+	if err == nil {
+		endpoint.NoStore(w)
+		w.WriteHeader(status)
+		return
+	}
+	rec.Report(r, err)
+	if answer := (*endpoint.Error)(nil); errors.As(err, &answer) {
+		answer.Write(w)
+		return
+	}
+	endpoint.WriteUnavailable(w, rec.RetryAfter)
+}
+
+// failed is the error of a constructor.
+func failed(constructor string, err error) error {
+	return fmt.Errorf("signals: %s: %w", constructor, err)
+}

@@ -1,0 +1,189 @@
+package revoke
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/pgrevoke/revoke/internal/strictjwt"
+)
+
+// Defaults and limits of the options of [NewValidator].
+const (
+	// DefaultMaxTokenSize is of WithMaxTokenSize, in bytes: what servers take as one header line.
+	DefaultMaxTokenSize = 8 << 10
+	// DefaultLeeway is of WithLeeway: none, as RFC 7519 makes it optional.
+	DefaultLeeway = time.Duration(0)
+
+	// MaxIssuedAhead is how far ahead of the validator's clock an iat may lie. A token dated
+	// further ahead could outlive a revocation of its user that is made today.
+	MaxIssuedAhead = 5 * time.Second
+)
+
+// ValidatorOption configures [NewValidator].
+type ValidatorOption interface{ toValidator(*validatorConfig) error }
+
+type validatorConfig struct {
+	leeway        time.Duration
+	maxLifetime   time.Duration
+	maxSize       int
+	tokenType     string
+	epochClaim    bool
+	optional      optionalClaims
+	session       bool // sid is required
+	now           func() time.Time
+	parserOptions []jwt.ParserOption
+	checks        []func(context.Context, *Verified) error
+	hooks         hooks
+}
+
+type optionalClaims struct{ id, subject, issuedAt, issuer bool }
+
+type validatorOption func(*validatorConfig) error
+
+func (o validatorOption) toValidator(c *validatorConfig) error { return o(c) }
+
+// WithLeeway forgives a difference between the clocks of issuer and validator, for exp and nbf.
+// The iat has [MaxIssuedAhead], under any leeway, because a token dated ahead outlives a
+// revocation of its user. At most [MaxLeeway], because rows are swept. Default:
+// [DefaultLeeway].
+func WithLeeway(d time.Duration) ValidatorOption {
+	return validatorOption(func(c *validatorConfig) error {
+		if d < 0 || d > MaxLeeway {
+			return fmt.Errorf("leeway %v is not between 0 and %v", d, MaxLeeway)
+		}
+		c.leeway = d
+		return nil
+	})
+}
+
+// WithMaxLifetime refuses tokens with an exp that lies further from their iat. At most
+// [MaxTokenLifetime], which is the default.
+func WithMaxLifetime(d time.Duration) ValidatorOption {
+	return validatorOption(func(c *validatorConfig) error {
+		if d <= 0 || d > MaxTokenLifetime {
+			return fmt.Errorf("maximum lifetime %v is not positive and at most %v", d, MaxTokenLifetime)
+		}
+		c.maxLifetime = d
+		return nil
+	})
+}
+
+// WithMaxTokenSize refuses longer tokens before any of their bytes is read. In bytes, at most 1
+// MiB. Default: [DefaultMaxTokenSize].
+func WithMaxTokenSize(bytes int) ValidatorOption {
+	return validatorOption(func(c *validatorConfig) error {
+		if bytes <= 0 || bytes > 1<<20 {
+			return fmt.Errorf("maximum token size %d is not between 1 and %d bytes", bytes, 1<<20)
+		}
+		c.maxSize = bytes
+		return nil
+	})
+}
+
+// WithTokenType demands this typ in the header, such as "at+jwt" (RFC 9068 §2.1), so that a
+// token of another kind is not taken for an access token. Case and an "application/" before it
+// do not count (RFC 7515 §4.1.9).
+//
+// Default: any typ or none, except one that ends in "+jwt" and is not "at+jwt", by which a
+// refresh token, a logout token or a security event says that it is something else (RFC 8725
+// §3.11). A logout token is refused also without a typ, by its claim events (OpenID Connect
+// Back-Channel Logout 1.0 §2.4), unless it is asked for with "logout+jwt". ID tokens, and
+// refresh tokens that are JWTs without such a typ, look like access tokens: their audience
+// keeps them out, or [WithClaimsCheck].
+func WithTokenType(typ string) ValidatorOption {
+	return validatorOption(func(c *validatorConfig) error {
+		c.tokenType = strictjwt.MediaType(typ)
+		if c.tokenType == "" {
+			return errors.New("token type is empty")
+		}
+		return nil
+	})
+}
+
+// WithClaimsCheck adds what every token must satisfy beyond signature, identity, times and
+// audience, such as a scope or a tenant. The check is called once the signature has verified,
+// before the revocations are asked for, by Validate and by Identify, from several goroutines.
+// Its error makes the token ErrInvalidToken; an outage (an error that matches ErrUnavailable, a
+// context's error, or a net.Error) makes it ErrUnavailable. It may be given several times.
+func WithClaimsCheck(check func(ctx context.Context, verified *Verified) error) ValidatorOption {
+	return validatorOption(func(c *validatorConfig) error {
+		if check == nil {
+			return errors.New("claims check is nil")
+		}
+		c.checks = append(c.checks, check)
+		return nil
+	})
+}
+
+// WithEpochClaim judges tokens by their epoch claim instead of by iat: see [Epochs]. Only for
+// an issuer of your own, which mints [Claims]: another might let its users choose such a claim.
+// A token without the claim counts as older than every revocation of its user and issuer, and
+// a claim that lies more than a minute ahead of this clock is invalid. Default: off.
+func WithEpochClaim() ValidatorOption {
+	return validatorOption(func(c *validatorConfig) error { c.epochClaim = true; return nil })
+}
+
+// WithOptionalID accepts tokens of third parties that have no jti. Such a token cannot be
+// revoked by itself, only with its session, its user or its issuer.
+func WithOptionalID() ValidatorOption {
+	return validatorOption(func(c *validatorConfig) error { c.optional.id = true; return nil })
+}
+
+// WithOptionalSubject accepts tokens of third parties that have no sub. A revocation of a user
+// does not reach such a token.
+func WithOptionalSubject() ValidatorOption {
+	return validatorOption(func(c *validatorConfig) error { c.optional.subject = true; return nil })
+}
+
+// WithOptionalIssuedAt accepts tokens of third parties that have no iat. It counts as 1970, so
+// that after the first revocation of their user no such token is accepted again, and their
+// lifetime is counted from now: an issuer that lets such tokens live for longer than
+// MaxTokenLifetime makes tokens that outlive the row of a revoked user.
+func WithOptionalIssuedAt() ValidatorOption {
+	return validatorOption(func(c *validatorConfig) error { c.optional.issuedAt = true; return nil })
+}
+
+// WithOptionalIssuer accepts tokens of third parties that have no iss. Their revocations are
+// kept under the issuer that the validator was given, so their keys must be those of that one
+// issuer.
+func WithOptionalIssuer() ValidatorOption {
+	return validatorOption(func(c *validatorConfig) error { c.optional.issuer = true; return nil })
+}
+
+// WithRequiredSession refuses tokens that have no sid, with jwt.ErrTokenRequiredClaimMissing:
+// for an issuer that ends sessions at logout, and would leave such a token alive. Default: a
+// token without sid is not part of any session.
+func WithRequiredSession() ValidatorOption {
+	return validatorOption(func(c *validatorConfig) error { c.session = true; return nil })
+}
+
+// WithClock sets the validator's clock. It must be safe for several goroutines. Default:
+// [time.Now].
+func WithClock(now func() time.Time) ValidatorOption {
+	return validatorOption(func(c *validatorConfig) error {
+		if now == nil {
+			return errors.New("clock is nil")
+		}
+		c.now = now
+		return nil
+	})
+}
+
+// WithParserOptions passes options on to golang-jwt, such as jwt.WithSubject. They can tighten
+// what is accepted. An option that would loosen it has no effect, because ours are applied
+// after it. Default: none.
+func WithParserOptions(opts ...jwt.ParserOption) ValidatorOption {
+	return validatorOption(func(c *validatorConfig) error {
+		for _, opt := range opts {
+			if opt == nil {
+				return errors.New("a jwt.ParserOption is nil")
+			}
+		}
+		c.parserOptions = append(c.parserOptions, opts...)
+		return nil
+	})
+}
