@@ -129,7 +129,7 @@ func TestCancelWhileWaiting(t *testing.T) {
 			defer cancel()
 			result := make(chan error, 1)
 			go func() { result <- migrations.Up(ctx, pool) }()
-			waitUntilWaiting(t, admin)
+			waitUntilWaiting(t, admin, "")
 			cancel()
 			select {
 			case err := <-result:
@@ -169,7 +169,7 @@ func TestWaitBlocksNothing(t *testing.T) {
 	testkit.Value(holder.Exec(t.Context(), "SELECT pg_advisory_lock($1)", migrations.LockID("revoke")))(t)
 	result := make(chan error, 1)
 	go func() { result <- migrations.Up(t.Context(), pool) }()
-	waitUntilWaiting(t, admin)
+	waitUntilWaiting(t, admin, "")
 	testkit.Value(holder.Exec(t.Context(), "CREATE INDEX CONCURRENTLY ON app (id)"))(t)
 	testkit.Value(holder.Exec(t.Context(), "SELECT pg_advisory_unlock_all()"))(t)
 	testkit.Must(t, <-result)
@@ -191,12 +191,13 @@ func locksHeld(t *testing.T, pool *pgxpool.Pool) int {
 		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
 }
 
-// waitUntilWaiting returns when a session of this database has asked for the lock in vain.
-func waitUntilWaiting(t *testing.T, pool *pgxpool.Pool) {
+// waitUntilWaiting returns when a session of this database, with this application_name, has asked
+// for the lock in vain.
+func waitUntilWaiting(t *testing.T, pool *pgxpool.Pool, application string) {
 	t.Helper()
 	testkit.Eventually(t, "a session asks for the advisory lock", func() bool {
 		return testkit.QueryOne[bool](t, pool, `SELECT EXISTS (SELECT FROM pg_stat_activity
-			WHERE datname = current_database() AND state = 'idle' AND query LIKE 'SELECT pg_try_advisory_lock%')`)
+			WHERE datname = current_database() AND state = 'idle' AND query LIKE 'SELECT pg_try_advisory_lock%' AND application_name = $1)`, application)
 	})
 }
 

@@ -106,13 +106,16 @@ func TestWaitNamesTheHolder(t *testing.T) {
 	_, err := holder.Exec(t.Context(), "SELECT pg_advisory_lock($1)", migrations.LockID("revoke"))
 	testkit.Must(t, err)
 	// A ctx that ends in the middle of a query takes the connection along, and with it the answer.
+	attempt := 0
 	testkit.Eventually(t, "Up names the process for which it waited", func() bool {
+		attempt++ // the session of the attempt before may still be ending
+		application := fmt.Sprint("attempt ", attempt)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		result := make(chan error, 1)
-		pool := pgserver.Pool(t, address, oneConnection)
+		pool := pgserver.Pool(t, address, oneConnection, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["application_name"] = application })
 		go func() { result <- migrations.Up(ctx, pool) }()
-		waitUntilWaiting(t, admin)
+		waitUntilWaiting(t, admin, application)
 		cancel()
 		err := <-result
 		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), `"revoke"`) {
