@@ -3,10 +3,10 @@ package revoke
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pgrevoke/revoke/internal/circumstances"
@@ -36,28 +36,31 @@ type answerReader struct {
 	circumstances.Circumstances
 }
 
-// scan reads a row: one column, with a space between circumstances, clock, and key and
-// since of a row that was found.
+// scan reads a row of one column: circumstances and clock, or key and since of a row that was
+// found.
 func (r *answerReader) scan(current row) error {
 	var column string
 	if err := current.Scan(&column); err != nil {
 		return err
 	}
-	c := columns{texts: strings.Split(column, " ")}
-	if len(c.texts) != 2 && len(c.texts) != 4 {
-		return fmt.Errorf("the database answered with %d values", len(c.texts))
+	if head := len(column) - timeDigits; head == circumstances.Length {
+		now, err := readTime(column[head:])
+		r.now = utc(now)
+		return cmp.Or(err, r.Read(column[:head]))
 	}
-	if err := r.Read(c.text()); err != nil {
-		return err
+	var key [16]byte
+	if len(column) != 2*len(key)+timeDigits {
+		return fmt.Errorf("%w: %d characters", errForeignAnswer, len(column))
 	}
-	r.now = utc(c.number())
-	if len(c.texts) == 2 {
-		if r.since == nil {
-			r.since = make(map[[16]byte]int64)
-		}
-		r.since[c.key()] = c.number()
+	if _, err := hex.Decode(key[:], []byte(column[:2*len(key)])); err != nil {
+		return fmt.Errorf("%w: %w", errForeignAnswer, err)
 	}
-	return c.err
+	since, err := readTime(column[2*len(key):])
+	if r.since == nil {
+		r.since = make(map[[16]byte]int64)
+	}
+	r.since[key] = since
+	return err
 }
 
 func (r *answerReader) reset() { *r = answerReader{} }

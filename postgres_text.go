@@ -2,12 +2,11 @@ package revoke
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // hexText is a text as the hexadecimal digits of its UTF-8.
@@ -43,6 +42,22 @@ func timeText(t time.Time) string {
 
 // secondsText is a duration in seconds.
 func secondsText(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) }
+
+// timeDigits is the length of a time in the answer to a check: the hexadecimal digits of its binary
+// form.
+const timeDigits = 16
+
+// readTime reads such a time, in microseconds since 1970. The binary form counts from 2000.
+func readTime(digits string) (int64, error) {
+	micros, err := strconv.ParseUint(digits, 16, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", errForeignAnswer, err)
+	}
+	return int64(micros) + 946_684_800_000_000, nil
+}
+
+// errForeignAnswer says that a statement was answered with what it does not ask for.
+var errForeignAnswer = errors.New("the database answered with what it was not asked for")
 
 // columns reads columns of texts one after the other. The first error is kept.
 type columns struct {
@@ -89,15 +104,8 @@ func (c *columns) number() int64 {
 	return n
 }
 
-// key returns the next column.
-func (c *columns) key() [16]byte {
-	var key pgtype.UUID
-	c.keep(key.Scan(c.text()))
-	return key.Bytes
-}
-
 func (c *columns) keep(err error) {
 	if c.err == nil && err != nil {
-		c.err = fmt.Errorf("the database answered with what it was not asked for: %w", err)
+		c.err = fmt.Errorf("%w: %w", errForeignAnswer, err)
 	}
 }

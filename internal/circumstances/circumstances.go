@@ -28,13 +28,16 @@ func SQL(schema string) string {
 	return strings.ReplaceAll(`pg_catalog.concat(pg_catalog.pg_is_in_recovery(),
 pg_catalog.current_setting('transaction_read_only') OPERATOR(pg_catalog.=) 'on',
 pg_catalog.current_setting('default_transaction_read_only') OPERATOR(pg_catalog.=) 'on',
-pg_catalog.row_security_active('{schema}.revocations'::pg_catalog.text),
+pg_catalog.row_security_active('{schema}.revocations'::pg_catalog.regclass::pg_catalog.oid),
 pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed')`, "{schema}", `"`+schema+`"`)
 }
 
-// Read reads the value of SQL, which has a t or an f for each circumstance.
+// Length is that of the value of SQL, which has a t or an f for each circumstance.
+const Length = 5
+
+// Read reads the value of SQL.
 func (c *Circumstances) Read(text string) error {
-	if len(text) != 5 || strings.Trim(text, "tf") != "" {
+	if len(text) != Length || strings.Trim(text, "tf") != "" {
 		return fmt.Errorf("the database answered with the circumstances %q", text)
 	}
 	is := func(i int) bool { return text[i] == 't' }
