@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/oneline"
 )
 
 // Mirror is a [revoke.Checker] that answers from memory while it can prove how old its
@@ -67,7 +68,7 @@ func New(store *revoke.Postgres, opts ...Option) (*Mirror, error) {
 		pruneAt:  minPrune,
 		advanced: make(chan struct{}),
 		changed:  make(chan struct{}),
-		last:     errNotLoaded,
+		last:     errNotCalled,
 	}
 	for _, opt := range opts {
 		if opt == nil {
@@ -191,7 +192,10 @@ func (m *Mirror) Stats() Stats {
 var errStale = errors.New("the last poll is older than the bound")
 
 // Health returns nil while checks are answered from memory, and otherwise the reason
-// why Postgres answers them. A mirror that is not healthy still gives right answers.
+// why Postgres answers them. A mirror that is not healthy still gives right answers. The
+// error matches [ErrNotRunning] where Run has not been called, or has ended. Any other
+// error is of a Run that goes on: the first load is under way, the last poll is older than
+// the bound, or the text says why the last session ended.
 func (m *Mirror) Health(context.Context) error {
 	mark := m.mark.Load()
 	if mark != nil && m.clock().within(mark.at, m.bound) {
@@ -235,14 +239,15 @@ func (m *Mirror) Changed() <-chan struct{} {
 }
 
 // Ready waits for the first load. When ctx ends first the error matches
-// revoke.ErrUnavailable. Run must be running.
+// revoke.ErrUnavailable, and names the reason of [Mirror.Health]. Run must be running:
+// otherwise the error matches [ErrNotRunning] too.
 func (m *Mirror) Ready(ctx context.Context) error { return m.await(ctx, "Ready", 1) }
 
 // Sync returns when a poll that began after the call has been applied: from then on
 // this mirror enforces every revocation that had committed before the call. It is for
 // the commit of a transaction that revoked through [revoke.Postgres.WithTx]. Run must
-// be running. When ctx ends first the error matches revoke.ErrUnavailable, and the
-// bound holds all the same.
+// be running. When ctx ends first the error is as of Ready, and the bound holds all the
+// same.
 func (m *Mirror) Sync(ctx context.Context) error {
 	m.mu.Lock()
 	target := m.began + 1
@@ -263,7 +268,10 @@ func (m *Mirror) await(ctx context.Context, operation string, target uint64) err
 		select {
 		case <-advanced:
 		case <-ctx.Done():
-			return fmt.Errorf("mirror: %s: %w: %w", operation, revoke.ErrUnavailable, ctx.Err())
+			m.mu.Lock()
+			err := oneline.Join(ctx.Err(), m.last)
+			m.mu.Unlock()
+			return fmt.Errorf("mirror: %s: %w: %w", operation, revoke.ErrUnavailable, err)
 		}
 	}
 }

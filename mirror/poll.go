@@ -23,10 +23,15 @@ const (
 // costs less by the exact feed all the same: a load for so many polls.
 const pooledAfter = 1000
 
+// ErrNotRunning says that [Mirror.Run] has not been called, or has ended: nothing keeps the
+// memory up to date until the app calls Run. [Mirror.Health] returns it.
+var ErrNotRunning = errors.New("the mirror is not running")
+
 // The reasons for which there is no memory, apart from errors.
 var (
-	errNotLoaded = errors.New("the revocations have not been loaded yet: is Run called?")
-	errEnded     = errors.New("Run has ended")
+	errNotCalled = fmt.Errorf("%w: Run has not been called; checks ask Postgres", ErrNotRunning)
+	errEnded     = fmt.Errorf("%w: Run has ended; checks ask Postgres", ErrNotRunning)
+	errNotLoaded = errors.New("the first load of the revocations is under way; checks ask Postgres")
 	errRunning   = errors.New("it is running already")
 	errTooMany   = errors.New("there are more live revocations than WithMaxEntries allows; Postgres is asked")
 )
@@ -42,6 +47,10 @@ func (m *Mirror) Run(ctx context.Context) error {
 		return fmt.Errorf("mirror: Run: %w", errRunning)
 	}
 	defer m.running.Store(false)
+	defer func() { // also where a hook panics
+		m.mark.Store(nil)
+		m.setLast(errEnded)
+	}()
 	m.setLast(errNotLoaded)
 	var group sync.WaitGroup
 	defer group.Wait()
@@ -78,8 +87,6 @@ func (m *Mirror) Run(ctx context.Context) error {
 		pause(ctx, wait/2+rand.N(wait))
 		backoff = min(2*backoff, maxBackoff)
 	}
-	m.mark.Store(nil)
-	m.setLast(errEnded)
 	return nil
 }
 
