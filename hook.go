@@ -9,9 +9,13 @@ import (
 
 // Hook hears of events, for logs, metrics and traces. It implements one or more of [CheckHook],
 // [ValidateHook], [WriteHook], [SweepHook] and [MirrorHook], and hears of those events alone.
-// An event never contains a jti, a sub, a sid or the text of a token. A hook is called in the
-// goroutine of the call that it hears of, from several at once, so it must not block. See
-// [WithHook].
+// No field and no error text of an event contains a jti, a sub, a sid or the text of a token. A
+// hook is called in the goroutine of the call that it hears of, from several at once, so it must
+// not block. See [WithHook].
+//
+// A call that its caller cancelled, such as one for a client that has disconnected, says nothing
+// about the database. Its event has Cancelled set; metrics of outages leave it out. A deadline
+// that has passed, of the caller or of [WithCheckTimeout], does not set it.
 type Hook any
 
 // CheckHook hears of every Check of a [Postgres] and of a mirror.
@@ -24,6 +28,7 @@ type CheckEvent struct {
 	FromMemory bool          // a mirror answered from memory; false where Postgres was asked
 	Duration   time.Duration // of the whole call
 	Err        error         // what Check returned
+	Cancelled  bool          // the caller cancelled ctx; Err matches ErrUnavailable then
 }
 
 // ValidateHook hears of every call of [Validator.Validate].
@@ -33,8 +38,9 @@ type ValidateHook interface {
 
 // ValidateEvent is one Validate.
 type ValidateEvent struct {
-	Duration time.Duration // of the whole call, its Check included
-	Err      error         // what Validate returned
+	Duration  time.Duration // of the whole call, its Check included
+	Err       error         // what Validate returned
+	Cancelled bool          // as in CheckEvent
 }
 
 // WriteHook hears of every write: by a [Postgres], and by a [Tx], of which the commit is the
@@ -51,6 +57,7 @@ type WriteEvent struct {
 	InTx      bool   // in a transaction of the caller's, which may still be rolled back
 	Duration  time.Duration
 	Err       error // what the method returned
+	Cancelled bool  // the caller's ctx was cancelled; the outcome is unknown then
 }
 
 // SweepHook hears of every pass of a [Sweeper].

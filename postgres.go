@@ -158,6 +158,9 @@ func (p *Postgres) fail(ctx context.Context, operation string, err error) error 
 	if hasCode(err, "3F000", "42P01", "42703", "42883") {
 		err = fmt.Errorf("%s: %w", p.schemaProblem(ctx), err)
 	}
+	if hasCode(err, "57014") && ctx.Err() != nil { // query_canceled, at the caller's wish
+		err = fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
 	if circumstances.OfRowSecurity(err) {
 		err = fmt.Errorf("%w: %w", circumstances.ErrHidden, err)
 	}

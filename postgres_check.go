@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pgrevoke/revoke/internal/cancelled"
 	"github.com/pgrevoke/revoke/internal/circumstances"
 )
 
@@ -74,7 +75,7 @@ func (p *Postgres) Check(ctx context.Context, token Token) error {
 	}
 	start := time.Now()
 	err := p.check(ctx, token)
-	event := CheckEvent{Duration: time.Since(start), Err: err}
+	event := CheckEvent{Duration: time.Since(start), Err: err, Cancelled: cancelled.ByCaller(ctx, err)}
 	for _, hook := range p.hooks.check {
 		hook.OnCheck(ctx, event)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/pgrevoke/revoke/internal/cancelled"
 )
 
 // writer is the [Revoker] of a Postgres and of a Tx; they differ in how statements run.
@@ -29,6 +31,7 @@ func (w writer) begin(ctx context.Context, operation string, scope Scope, count 
 	return func(err error) {
 		event := WriteEvent{
 			Operation: operation, Scope: scope, Count: count, InTx: w.inTx, Duration: time.Since(start), Err: err,
+			Cancelled: cancelled.ByCaller(ctx, err),
 		}
 		for _, hook := range w.hooks.write {
 			hook.OnWrite(ctx, event)

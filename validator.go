@@ -11,6 +11,8 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/pgrevoke/revoke/internal/cancelled"
+	"github.com/pgrevoke/revoke/internal/known"
 	"github.com/pgrevoke/revoke/internal/oneline"
 	"github.com/pgrevoke/revoke/internal/strictjwt"
 )
@@ -156,13 +158,17 @@ func decodeError(err error, v any) error {
 // ErrRevoked, ErrInvalidToken and ErrUnavailable; golang-jwt's sentinels, such as
 // jwt.ErrTokenExpired, match as well. Nothing of a token is used before its signature has
 // verified, and nothing else reaches the checker.
+//
+// If the signature has verified, the error carries the token's identity for a log, by a method
+// VerifiedToken() Token, which errors.As finds; revokehttp.TokenFromError returns it. The text
+// of the error does not contain the identity.
 func (v *Validator) Validate(ctx context.Context, text string) (*Verified, error) {
 	if v.hooks.validate == nil {
 		return v.validate(ctx, text)
 	}
 	start := time.Now()
 	verified, err := v.validate(ctx, text)
-	event := ValidateEvent{Duration: time.Since(start), Err: err}
+	event := ValidateEvent{Duration: time.Since(start), Err: err, Cancelled: cancelled.ByCaller(ctx, err)}
 	for _, hook := range v.hooks.validate {
 		hook.OnValidate(ctx, event)
 	}
@@ -176,7 +182,7 @@ func (v *Validator) validate(ctx context.Context, text string) (*Verified, error
 		return nil, err
 	}
 	if err := v.checker.Check(ctx, verified.Token); err != nil {
-		return nil, classify(operation, err)
+		return nil, known.With(classify(operation, err), verified.Token)
 	}
 	return verified, nil
 }
@@ -214,16 +220,26 @@ func (v *Validator) read(ctx context.Context, operation, text string, mayBeExpir
 		err = v.checkParserOptions(&read.Claims, token.ExpiresAt, now, mayBeExpired)
 	}
 	if err != nil {
-		return nil, as(operation, ErrInvalidToken, fmt.Errorf("%w: %w", jwt.ErrTokenInvalidClaims, err))
+		return nil, known.With(as(operation, ErrInvalidToken, fmt.Errorf("%w: %w", jwt.ErrTokenInvalidClaims, err)), named(&read.Claims))
 	}
 	verified := &Verified{Token: token, payload: read.Payload, respelled: read.Claims.Respelled}
 	for _, check := range v.checks {
 		if err := check(ctx, verified); err != nil {
-			return nil, invalidClaims(operation, err)
+			return nil, known.With(invalidClaims(operation, err), token)
 		}
 		verified.Token = token // a check changes no identity
 	}
 	return verified, nil
+}
+
+// named returns the names in the claims of a token with a verified signature, which may be
+// another issuer's.
+func named(read *strictjwt.Claims) Token {
+	token := Token{Issuer: read.Issuer}
+	for i := range scopes {
+		scopes[i].read(&token, read)
+	}
+	return token
 }
 
 // checkParserOptions applies the caller's options of golang-jwt.

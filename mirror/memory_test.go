@@ -406,3 +406,47 @@ func TestGrowth(t *testing.T) {
 		}
 	}
 }
+
+// events keeps the checks that a hook hears of.
+type events struct {
+	mu     sync.Mutex
+	checks []revoke.CheckEvent
+}
+
+func (e *events) OnCheck(_ context.Context, event revoke.CheckEvent) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.checks = append(e.checks, event)
+}
+
+// TestCancelledChecks tells a check that its caller cancelled from an outage, in memory and where
+// Postgres is asked.
+func TestCancelledChecks(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name   string
+		loaded bool
+	}{{"from memory", true}, {"Postgres is asked", false}} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			heard := &events{}
+			store, _ := testkit.Store(t, revoke.WithHook(heard))
+			m := testkit.Value(New(store, slow...))(t)
+			if row.loaded {
+				start(t, m)
+				testkit.Must(t, m.Ready(t.Context()))
+			}
+			gone, cancel := context.WithCancel(t.Context())
+			cancel()
+			testkit.WantError(t, m.Check(gone, testkit.Token()), revoke.ErrUnavailable)
+			late, cancel := context.WithTimeout(t.Context(), -1)
+			defer cancel()
+			testkit.WantError(t, m.Check(late, testkit.Token()), revoke.ErrUnavailable)
+			heard.mu.Lock()
+			defer heard.mu.Unlock()
+			if len(heard.checks) != 2 || !heard.checks[0].Cancelled || heard.checks[1].Cancelled || heard.checks[0].FromMemory != row.loaded {
+				t.Errorf("events %+v", heard.checks)
+			}
+		})
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/cancelled"
 	"github.com/pgrevoke/revoke/internal/oneline"
 )
 
@@ -110,7 +111,9 @@ func (m *Mirror) Check(ctx context.Context, token revoke.Token) error {
 		return m.store.Check(ctx, token) // which tells the hooks
 	}
 	for _, hook := range m.hooks.check {
-		hook.OnCheck(ctx, revoke.CheckEvent{FromMemory: true, Duration: time.Since(start), Err: err})
+		hook.OnCheck(ctx, revoke.CheckEvent{
+			FromMemory: true, Duration: time.Since(start), Err: err, Cancelled: cancelled.ByCaller(ctx, err),
+		})
 	}
 	return err
 }
