@@ -12,6 +12,7 @@ import (
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/endpoint"
+	"github.com/pgrevoke/revoke/internal/known"
 	"github.com/pgrevoke/revoke/internal/strictjwt"
 )
 
@@ -77,7 +78,7 @@ func (e *introspection) introspect(ctx context.Context, client Client, text stri
 		return nil, err
 	}
 	if active.kind.refresh && active.client != client.ID || e.mayIntrospect != nil && !e.mayIntrospect(client, active.verified) {
-		return nil, ErrNotAllowed
+		return nil, known.With(ErrNotAllowed, active.token)
 	}
 	members := active.members()
 	if e.members != nil {

@@ -75,7 +75,8 @@ func WithRetryAfter(d time.Duration) Option {
 
 // WithReport sets a function that gets the reason of each refusal, for logs, before the answer is
 // written: see [NewRevocation] and [NewIntrospection]. The error contains neither token nor secret;
-// the request does. The function is called from several goroutines. Default: none.
+// the request does. The function is called from several goroutines. revokehttp.LogTo makes one that
+// logs. Default: none.
 func WithReport(report func(r *http.Request, err error)) Option {
 	return func(o *options) error { return o.SetReport(report) }
 }

@@ -20,7 +20,7 @@ var (
 
 	// ErrNotAllowed says that the client named a token that it may not revoke or introspect: one of
 	// another client, or one that [WithMayIntrospect] withholds.
-	ErrNotAllowed = errors.New("the client may not name this token")
+	ErrNotAllowed = endpoint.ErrNotAllowed
 )
 
 // tokenEndpoint is what both endpoints share: their settings, their clients and their tokens.
@@ -71,7 +71,7 @@ func (e *tokenEndpoint) fail(w http.ResponseWriter, r *http.Request, err error) 
 	e.Report(r, err)
 	answer := (*endpoint.Error)(nil)
 	if !errors.As(err, &answer) {
-		endpoint.WriteUnavailable(w, e.RetryAfter)
+		endpoint.WriteUnavailable(w, r, err, e.RetryAfter)
 		return
 	}
 	if answer.Status == http.StatusUnauthorized {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/endpoint"
+	"github.com/pgrevoke/revoke/internal/known"
 	"github.com/pgrevoke/revoke/internal/logout"
 )
 
@@ -77,11 +78,16 @@ func (e *revocation) revoke(r *http.Request, client Client, text string) error {
 		}
 		return err
 	}
+	return known.With(e.end(r, client, presented), presented.token)
+}
+
+// end ends a token that was found.
+func (e *revocation) end(r *http.Request, client Client, presented found) error {
 	token, whole := presented.token, presented.kind.refresh || e.wholeSession
 	switch {
 	case !presented.belongsTo(client):
 		if client.Public {
-			e.Report(r, ErrNotAllowed)
+			e.Report(r, known.With(ErrNotAllowed, token))
 			return nil
 		}
 		return endpoint.InvalidRequest("the token was issued to another client").Because(ErrNotAllowed)

@@ -26,7 +26,8 @@
 // mirror's bound.
 //
 // A caller is told that a token is not accepted, and not why (RFC 6750). The reason goes to the
-// function of [WithReport]. No error of this package contains a token.
+// function of [WithReport]; [LogTo] makes one that logs it, with the names of a token that has a
+// verified signature. No error of this package contains a token.
 //
 // Package oauth has the endpoints by which OAuth clients revoke and introspect tokens. Package
 // signals receives logouts from identity providers.

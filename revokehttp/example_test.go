@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -25,7 +27,7 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	guard, err := revokehttp.NewGuard(validator)
+	guard, err := revokehttp.NewGuard(validator, revokehttp.WithReport(revokehttp.LogTo(slog.Default())))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -76,6 +78,46 @@ func ExampleContextWithToken() {
 	me.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/me", nil))
 	fmt.Print(w.Body)
 	// Output: hello ada
+}
+
+// A log line for each refusal: outcome, reason, and the token's names if its signature verified.
+func ExampleLogTo() {
+	store := revoketest.NewMemory() // in an app: a *revoke.Postgres
+	key := []byte("a secret of 32 bytes at least, for HS256")
+	keyfunc := func(*jwt.Token) (any, error) { return key, nil }
+	validator, err := revoke.NewValidator(store, "https://issuer.example", revoke.AudienceOf("api"), keyfunc, []string{"HS256"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// In an app: slog.Default(). Here lines go to standard output, without time, reason and jti.
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey || a.Key == "reason" || a.Key == "jti" {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+	guard, err := revokehttp.NewGuard(validator, revokehttp.WithReport(revokehttp.LogTo(logger)))
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// A token for another service of this issuer.
+	ada := revoke.User{Issuer: "https://issuer.example", Subject: "ada"}
+	claims, err := revoke.NewClaims(ada, 15*time.Minute, revoke.AudienceOf("mail"), revoke.Epochs{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(key)
+	if err != nil {
+		log.Fatal(err)
+	}
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/me", nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	guard.Require(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), r)
+	// Output:
+	// level=INFO msg="request refused" outcome=invalid issuer=https://issuer.example sub=ada
 }
 
 // A password change, behind guard.Require: the new password and the end of every session are

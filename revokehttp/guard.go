@@ -168,26 +168,34 @@ func FromCookie(ctx context.Context) bool {
 // [WithErrorHandler] does not list, such as one of the app's database, is answered with 503 and
 // Retry-After. The body depends on the status only.
 //
+// A request that was cancelled while its token was checked, as the server does when the client
+// disconnects, is no outage: its status is 499, as proxies log it, for the metrics of middleware,
+// and it has no body. A deadline of the server's own that has passed is 503.
+//
 // Refuse does not change the cookie: with 503 the token may still be good, and with 401 the browser
 // may be about to receive a newer one. Refuse does not call the function of [WithReport].
-func (g *Guard) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
-	switch {
-	case errors.Is(err, ErrNoToken):
+func (g *Guard) Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	switch outcomeOf(r, err) {
+	case outcomeCancelled:
+		endpoint.WriteCancelled(w)
+	case outcomeNoToken:
 		g.challenge(w)
 		refuse(w, http.StatusUnauthorized)
-	case errors.Is(err, errNotPost):
-		refuse(w, http.StatusMethodNotAllowed)
-	case errors.Is(err, ErrBadRequest):
+	case outcomeBadRequest:
+		if errors.Is(err, errNotPost) {
+			refuse(w, http.StatusMethodNotAllowed)
+			return
+		}
 		g.challenge(w, `error="invalid_request"`)
 		refuse(w, http.StatusBadRequest)
-	case errors.Is(err, ErrCrossOrigin):
+	case outcomeCrossOrigin:
 		refuse(w, http.StatusForbidden)
-	case errors.Is(err, revoke.ErrUnavailable) || !errors.Is(err, revoke.ErrRevoked) && !errors.Is(err, revoke.ErrInvalidToken):
-		w.Header().Set("Retry-After", endpoint.Seconds(g.settings.RetryAfter))
-		refuse(w, http.StatusServiceUnavailable)
-	default:
+	case outcomeRevoked, outcomeInvalid:
 		g.challenge(w, `error="invalid_token"`)
 		refuse(w, http.StatusUnauthorized)
+	default:
+		w.Header().Set("Retry-After", endpoint.Seconds(g.settings.RetryAfter))
+		refuse(w, http.StatusServiceUnavailable)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/endpoint"
+	"github.com/pgrevoke/revoke/internal/known"
 	"github.com/pgrevoke/revoke/internal/logout"
 )
 
@@ -38,7 +39,7 @@ func (g *Guard) Logout(store revoke.Store, opts ...LogoutOption) (http.Handler, 
 		if err != nil {
 			return err
 		}
-		return logout.Token(r.Context(), store, token, o.recordOf(token))
+		return known.With(logout.Token(r.Context(), store, token, o.recordOf(token)), token)
 	})
 }
 
@@ -53,10 +54,10 @@ func (g *Guard) LogoutEverywhere(store revoke.Store, opts ...LogoutOption) (http
 			return err
 		}
 		if a.token.Subject == "" {
-			return fmt.Errorf("%w: it has no subject", revoke.ErrInvalidToken)
+			return known.With(fmt.Errorf("%w: it has no subject", revoke.ErrInvalidToken), a.token.Token)
 		}
 		_, err = store.RevokeUser(r.Context(), a.token.User(), o.recordOf(a.token.Token)...)
-		return err
+		return known.With(err, a.token.Token)
 	})
 }
 

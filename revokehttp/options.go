@@ -45,9 +45,10 @@ func WithRetryAfter(d time.Duration) Option {
 	return func(o *options) error { return o.settings.SetRetryAfter(d) }
 }
 
-// WithReport sets a function that gets the reason of each refusal, for logs, before the answer is
-// written. The error contains no token; the request does. The function is called from several
-// goroutines. Default: none.
+// WithReport sets a function that gets the reason of each refusal, for logs, before the
+// answer is written. The text of the error contains no token; the request does. See
+// [TokenFromError]. The function is called from several goroutines. [LogTo] makes one that
+// logs. Default: none.
 func WithReport(report func(r *http.Request, err error)) Option {
 	return func(o *options) error { return o.settings.SetReport(report) }
 }
@@ -64,7 +65,8 @@ func WithPreflight() Option {
 // WithErrorHandler replaces [Guard.Refuse] as the answer to a request that was refused, by the
 // guard or by one of its logouts. The error matches one of ErrNoToken, ErrBadRequest,
 // ErrCrossOrigin, revoke.ErrRevoked, revoke.ErrInvalidToken and revoke.ErrUnavailable. The
-// error of a logout may match none of them: then its outcome is unknown. The error is for logs
+// error of a logout may match none of them: then its outcome is unknown. An error of a request
+// that the client has cancelled matches context.Canceled too. The error is for logs
 // and not for the caller. The handler may call Guard.Refuse. It is called from several
 // goroutines.
 func WithErrorHandler(answer func(w http.ResponseWriter, r *http.Request, err error)) Option {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/endpoint"
+	"github.com/pgrevoke/revoke/internal/known"
 	"github.com/pgrevoke/revoke/internal/oneline"
 )
 
@@ -123,7 +124,8 @@ func (b *backChannel) logOut(w http.ResponseWriter, r *http.Request) error {
 	}
 	token, err := b.reader.read(text, time.Now())
 	if err == nil {
-		err = b.end(r.Context(), token)
+		err = known.With(b.end(r.Context(), token),
+			revoke.Token{Issuer: b.reader.issuer, Subject: token.subject, SessionID: token.session})
 	}
 	// Redeem can refuse a token that this machine's clock accepts and the database's does not.
 	if errors.Is(err, revoke.ErrInvalidToken) && !errors.Is(err, revoke.ErrUnavailable) {

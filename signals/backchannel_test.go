@@ -14,6 +14,7 @@ import (
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/testkit"
+	"github.com/pgrevoke/revoke/revokehttp"
 	"github.com/pgrevoke/revoke/revoketest"
 )
 
@@ -218,6 +219,11 @@ func TestReceiverFaults(t *testing.T) {
 			wantStatus(t, a.deliver(text), http.StatusOK)
 			if len(a.reported) != 2 || !errors.Is(a.reported[0], cause) || !errors.Is(a.reported[1], cause) {
 				t.Errorf("reported %v", a.reported)
+			}
+			for _, err := range a.reported {
+				if who, ok := revokehttp.TokenFromError(err); !ok || who.Issuer != providerIssuer || who.Subject != "ada" {
+					t.Errorf("of %v: %+v, want ada, for the log", err, who)
+				}
 			}
 		})
 	}

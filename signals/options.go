@@ -61,7 +61,7 @@ func WithRetryAfter(d time.Duration) Option {
 
 // WithReport sets a function that gets the reason of each refusal, for logs, before the answer is
 // written. The error contains no token; the request does. The function is called from several
-// goroutines. Default: none.
+// goroutines. revokehttp.LogTo makes one that logs. Default: none.
 func WithReport(report func(r *http.Request, err error)) Option {
 	return func(o *options) error { return o.SetReport(report) }
 }
@@ -110,7 +110,7 @@ func (rec *receiver) receive(w http.ResponseWriter, r *http.Request, status int,
 		answer.Write(w)
 		return
 	}
-	endpoint.WriteUnavailable(w, rec.RetryAfter)
+	endpoint.WriteUnavailable(w, r, err, rec.RetryAfter)
 }
 
 // failed is the error of a constructor.

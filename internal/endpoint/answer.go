@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/pgrevoke/revoke/internal/cancelled"
 )
 
 // Errors that several packages export under the same names, as the same values.
@@ -17,6 +19,13 @@ var (
 	ErrNoToken    = errors.New("no token")
 	ErrBadRequest = errors.New("bad request")
 )
+
+// ErrNotAllowed is oauth.ErrNotAllowed.
+var ErrNotAllowed = errors.New("the client may not name this token")
+
+// StatusCancelled is the status of an answer that has no reader, because the request was cancelled.
+// Proxies log such requests as 499 too; net/http has no name for it.
+const StatusCancelled = 499
 
 // Error is an answer in the form of RFC 6749 §5.2, which the protocols that build on it share. It
 // contains nothing of the request.
@@ -49,10 +58,20 @@ func (e *Error) Write(w http.ResponseWriter) {
 	WriteJSON(w, e.Status, body)
 }
 
-// WriteUnavailable answers 503, with Retry-After.
-func WriteUnavailable(w http.ResponseWriter, retryAfter time.Duration) {
+// WriteUnavailable answers 503, with Retry-After, unless err says that the request was cancelled.
+func WriteUnavailable(w http.ResponseWriter, r *http.Request, err error, retryAfter time.Duration) {
+	if cancelled.ByCaller(r.Context(), err) {
+		WriteCancelled(w)
+		return
+	}
 	w.Header().Set("Retry-After", Seconds(retryAfter))
 	(&Error{http.StatusServiceUnavailable, "temporarily_unavailable", "try again later"}).Write(w)
+}
+
+// WriteCancelled answers [StatusCancelled].
+func WriteCancelled(w http.ResponseWriter) {
+	NoStore(w)
+	w.WriteHeader(StatusCancelled)
 }
 
 // Seconds writes a positive duration in whole seconds, rounded up (RFC 9110 §10.2.3).
