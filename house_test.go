@@ -23,7 +23,7 @@ func TestReadmeCompiles(t *testing.T) {
 	t.Parallel()
 	readme := string(testkit.Value(os.ReadFile("README.md"))(t))
 	var flat string
-	for _, pattern := range []string{"example*_test.go", "*/example*_test.go", "examples/*/*.go"} {
+	for _, pattern := range []string{"example*_test.go", "*/example*_test.go", "*/*/example*_test.go", "examples/*/*.go"} {
 		for _, file := range testkit.Value(filepath.Glob(pattern))(t) {
 			flat += unindented(string(testkit.Value(os.ReadFile(file))(t)))
 		}
@@ -268,8 +268,8 @@ func TestPackageIsSmall(t *testing.T) {
 	}
 }
 
-// TestDependencies looks at what a program links that imports the package: golang-jwt, pgx, the
-// modules that pgx needs, and the standard library.
+// TestDependencies looks at what a program links that imports the package, or revoketest:
+// golang-jwt, pgx, the modules that pgx needs, and the standard library.
 func TestDependencies(t *testing.T) {
 	t.Parallel()
 	list := func(arguments ...string) []byte {
@@ -290,7 +290,7 @@ func TestDependencies(t *testing.T) {
 		t.Errorf("the package imports %v, want %v", direct, want)
 	}
 	linked := map[string]bool{}
-	for module := range strings.FieldsSeq(string(list("-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", "."))) {
+	for module := range strings.FieldsSeq(string(list("-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", ".", "./revoketest"))) {
 		linked[module] = true
 	}
 	want := map[string]bool{

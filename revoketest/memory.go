@@ -1,6 +1,7 @@
 // Package revoketest is for the tests of apps that use revoke, and of stores that implement it:
 // a store in memory, a store that fails on purpose, and the conformance suite that every store
-// passes. It imports revoke and the standard library only.
+// passes. It imports revoke and the standard library only. Package pgtest beside it gives tests a
+// real Postgres.
 package revoketest
 
 import (

@@ -27,7 +27,7 @@ func openURL(ctx context.Context, address string) (*Server, error) {
 	if _, err := withDatabase(address, ""); err != nil {
 		return nil, err
 	}
-	s := &Server{Source: urlVariable, url: address, close: func() error { return nil }}
+	s := &Server{Source: urlVariable, url: address, owner: strings.ToLower(rand.Text()[:ownerLength])}
 	var role string
 	var may bool
 	err := s.admin(ctx, func(ctx context.Context, conn *pgx.Conn) error {
@@ -40,6 +40,10 @@ func openURL(ctx context.Context, address string) (*Server, error) {
 		return nil, fmt.Errorf("pgserver: %s: role %q needs CREATEDB: ALTER ROLE %s CREATEDB",
 			urlVariable, role, pgx.Identifier{role}.Sanitize())
 	}
+	s.close, err = s.appear(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("pgserver: %s: %w", urlVariable, err)
+	}
 	return s, nil
 }
 
@@ -50,7 +54,7 @@ func (s *Server) CreateDatabase(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return s.create(ctx, template)
+	return s.Clone(ctx, template)
 }
 
 // CreateEmptyDatabase makes an empty database and returns its URL.
@@ -74,7 +78,11 @@ func (s *Server) DropDatabase(ctx context.Context, address string) error {
 }
 
 func (s *Server) create(ctx context.Context, template string) (string, error) {
-	name := databasePrefix + strings.ToLower(rand.Text())
+	name := databasePrefix
+	if s.owner != "" {
+		name += s.owner + "_"
+	}
+	name += strings.ToLower(rand.Text())
 	err := s.admin(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		statement := "CREATE DATABASE " + name + " TEMPLATE " + template
 		if version := conn.PgConn().ParameterStatus("server_version"); version >= "15" {
@@ -102,46 +110,148 @@ func isCode(err error, code string) bool {
 	return errors.As(err, &pgErr) && pgErr.Code == code
 }
 
-// migratedTemplate returns the name of the migrated template, which the first call makes.
-func (s *Server) migratedTemplate(ctx context.Context) (string, error) {
-	s.template.Lock()
-	defer s.template.Unlock()
-	if s.template.name != "" {
-		return s.template.name, nil
-	}
+// Template is the name of a database that is there to be copied.
+type Template string
+
+// CreateTemplate makes a database, migrates it by fn, and lets no connection in from then on.
+// Close drops it. The pool ends with fn.
+func (s *Server) CreateTemplate(ctx context.Context, fn func(context.Context, *pgxpool.Pool) error) (_ Template, err error) {
 	address, err := s.CreateEmptyDatabase(ctx)
 	if err != nil {
 		return "", err
 	}
+	made := false
+	defer func() {
+		if !made { // also where fn panics, or ends the goroutine of a test
+			err = errors.Join(err, s.DropDatabase(context.WithoutCancel(ctx), address))
+		}
+	}()
 	config, err := pgxpool.ParseConfig(address)
 	if err != nil {
 		return "", err
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
+	if err := migrate(ctx, config, fn); err != nil {
 		return "", err
 	}
-	err = migrations.Up(ctx, pool)
-	pool.Close()
+	name := config.ConnConfig.Database
+	err = s.admin(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, "ALTER DATABASE "+name+" ALLOW_CONNECTIONS false"); err != nil {
+			return err
+		}
+		_, err := conn.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "+
+			"WHERE datname = $1 AND backend_type = 'client backend'", name)
+		return err
+	})
 	if err != nil {
-		return "", errors.Join(err, s.DropDatabase(ctx, address))
+		return "", fmt.Errorf("pgserver: close a template: %w", err)
 	}
-	s.template.name = config.ConnConfig.Database
-	return s.template.name, nil
+	made = true
+	s.templates.Lock()
+	defer s.templates.Unlock()
+	s.templates.all = append(s.templates.all, Template(name))
+	return Template(name), nil
 }
 
-func (s *Server) dropTemplate() error {
-	s.template.Lock()
-	defer s.template.Unlock()
-	if s.template.name == "" {
-		return nil
+func migrate(ctx context.Context, config *pgxpool.Config, fn func(context.Context, *pgxpool.Pool) error) error {
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return err
 	}
-	address, err := withDatabase(s.url, s.template.name)
-	if err == nil {
-		err = s.DropDatabase(context.Background(), address)
+	defer pool.Close()
+	return fn(ctx, pool)
+}
+
+// Clone makes a copy of a template and returns its URL.
+func (s *Server) Clone(ctx context.Context, template Template) (string, error) {
+	return s.create(ctx, string(template))
+}
+
+// Keep lets a database outlive this process, on a server that does. DropDatabase drops it.
+func (s *Server) Keep(ctx context.Context, address string) error {
+	config, err := pgx.ParseConfig(address)
+	if err != nil {
+		return err
 	}
-	s.template.name = ""
+	return s.admin(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "COMMENT ON DATABASE "+pgx.Identifier{config.Database}.Sanitize()+" IS 'kept after a test that failed'")
+		return err
+	})
+}
+
+// migratedTemplate returns the template of CreateDatabase, which the first call makes.
+func (s *Server) migratedTemplate(ctx context.Context) (Template, error) {
+	s.migrated.Lock()
+	defer s.migrated.Unlock()
+	if s.migrated.template == "" {
+		template, err := s.CreateTemplate(ctx, func(ctx context.Context, pool *pgxpool.Pool) error {
+			return migrations.Up(ctx, pool)
+		})
+		if err != nil {
+			return "", err
+		}
+		s.migrated.template = template
+	}
+	return s.migrated.template, nil
+}
+
+func (s *Server) dropTemplates() (err error) {
+	s.templates.Lock()
+	defer s.templates.Unlock()
+	for _, template := range s.templates.all {
+		address, failed := withDatabase(s.url, string(template))
+		if failed == nil {
+			failed = s.DropDatabase(context.Background(), address)
+		}
+		err = errors.Join(err, failed)
+	}
+	s.templates.all = nil
 	return err
+}
+
+// The parts of the name of a database on a server that outlives this process. A process is
+// present while a connection has its owner's name.
+const (
+	ownerLength = 13
+	ownedName   = "^" + databasePrefix + "[a-z2-7]{13}_[a-z2-7]{26}$"
+)
+
+// appear makes this process present until the returned function is called, and drops the
+// databases of processes that are not.
+func (s *Server) appear(ctx context.Context) (func() error, error) {
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	config, err := pgx.ParseConfig(s.url)
+	if err != nil {
+		return nil, err
+	}
+	config.RuntimeParams["application_name"] = databasePrefix + s.owner
+	present, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	leave := func() error { return present.Close(context.Background()) }
+	_, err = present.Exec(ctx, "SET idle_session_timeout = 0")
+	if err != nil {
+		return nil, errors.Join(err, leave())
+	}
+	// Databases that are kept have a comment. A role drops its own databases only.
+	rows, err := present.Query(ctx, "SELECT d.datname FROM pg_database d WHERE d.datname ~ $1 AND pg_has_role(d.datdba, 'USAGE') "+
+		"AND shobj_description(d.oid, 'pg_database') IS NULL "+
+		"AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.application_name = left(d.datname, $2))",
+		ownedName, len(databasePrefix)+ownerLength)
+	var left []string
+	if err == nil {
+		left, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	}
+	if err != nil {
+		return nil, errors.Join(err, leave())
+	}
+	for _, name := range left {
+		// An error is of no consequence: another process drops the same, or one is still
+		// connected to it.
+		_, _ = present.Exec(ctx, "DROP DATABASE IF EXISTS "+name)
+	}
+	return leave, nil
 }
 
 // admin calls fn with a connection to the server's own database. The connection is closed

@@ -3,8 +3,9 @@
 //
 // Two environment variables name one server each. If one of them is set, no other server is tried:
 //
-//   - REVOKE_DATABASE_URL is the URL of a server. Open creates and drops databases with names that
-//     begin with "revoke_test_", so the role needs CREATEDB.
+//   - REVOKE_DATABASE_URL is the URL of a server, not of a pooler. Open creates and drops databases
+//     with names that begin with "revoke_test_", so the role needs CREATEDB. Open drops what
+//     ended processes have left there.
 //   - REVOKE_POSTGRES_BIN is the absolute path of a directory with initdb and postgres.
 //
 // Otherwise two sources are tried in this order. If the first fails, its reason is kept for the
@@ -44,12 +45,17 @@ type Server struct {
 	Source string
 
 	url     string // of the database postgres, or of the one that the environment names
+	owner   string // in the names of databases, on a server that others use too
 	close   func() error
 	standby func(ctx context.Context) (*Server, error)
 
-	template struct {
+	migrated struct { // the template of CreateDatabase
 		sync.Mutex
-		name string
+		template Template
+	}
+	templates struct { // to be dropped by Close
+		sync.Mutex
+		all []Template
 	}
 }
 
@@ -108,6 +114,10 @@ func Open(ctx context.Context) (*Server, error) {
 // URL returns the address of the server's own database, not one of a test's.
 func (s *Server) URL() string { return s.url }
 
+// Outlives reports whether the server goes on when this process has ended: it is the one that
+// the environment names.
+func (s *Server) Outlives() bool { return s.owner != "" }
+
 // ErrNoStandby is returned for a server that Open did not start.
 var ErrNoStandby = errors.New("pgserver: the server was not started here, so it cannot be given a standby")
 
@@ -119,10 +129,10 @@ func (s *Server) Standby(ctx context.Context) (*Server, error) {
 	return s.standby(ctx)
 }
 
-// Close drops the template, and stops the server if Open started it. When it returns, all files and
-// processes of the server are gone.
+// Close drops the templates, and stops the server if Open started it. When it returns, all
+// files and processes of the server are gone.
 func (s *Server) Close() error {
-	return errors.Join(s.dropTemplate(), s.close())
+	return errors.Join(s.dropTemplates(), s.close())
 }
 
 // withDatabase replaces the database in a URL.

@@ -24,8 +24,12 @@ func Main(m *testing.M) { goleak.VerifyTestMain(run{m}) }
 
 type run struct{ tests *testing.M }
 
-func (r run) Run() int {
-	code := r.tests.Run()
+func (r run) Run() int { return Run(r.tests) }
+
+// Run runs the tests of a package, stops the server that they used, and returns the code of the
+// process.
+func Run(tests interface{ Run() int }) int {
+	code := tests.Run()
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.server == nil {
@@ -33,7 +37,7 @@ func (r run) Run() int {
 	}
 	if err := shared.server.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return max(code, 1)
 	}
 	return code
 }
