@@ -17,8 +17,8 @@ import (
 
 // asked is a context that tells when a call waits for its end.
 type asked struct {
-	context.Context
-	waits chan struct{}
+	context.Context //nolint:containedctx // it is a context itself
+	waits           chan struct{}
 }
 
 func (a asked) Done() <-chan struct{} {
