@@ -76,7 +76,7 @@ func NewClaims(user User, lifetime time.Duration, audience Audience, epochs Epoc
 	}
 	err := oneline.Join(ScopeUser.checkNames(user.Issuer, user.Subject), audience.check())
 	if lifetime < time.Second || lifetime > MaxTokenLifetime {
-		err = oneline.Join(err, fmt.Errorf("lifetime %v is not between a second and %s", lifetime, days(MaxTokenLifetime)))
+		err = oneline.Join(err, fmt.Errorf("lifetime %v is not between a second and %s", lifetime, strictjwt.Days(MaxTokenLifetime)))
 	}
 	if err != nil {
 		return Claims{}, fmt.Errorf("revoke: NewClaims: %w", err)
@@ -121,7 +121,7 @@ func (a Audience) accepts(aud []string) error {
 	case a.any || slices.ContainsFunc(aud, func(name string) bool { return slices.Contains(a.names, name) }):
 		return nil
 	case len(aud) == 0:
-		return fmt.Errorf("%w: %q", jwt.ErrTokenRequiredClaimMissing, "aud")
+		return fmt.Errorf("%w: %q, which has to name one of %q", jwt.ErrTokenRequiredClaimMissing, "aud", a.names)
 	}
-	return fmt.Errorf("%w: aud has none of %q", jwt.ErrTokenInvalidAudience, a.names)
+	return fmt.Errorf("%w: aud names none of %q", jwt.ErrTokenInvalidAudience, a.names)
 }

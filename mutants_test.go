@@ -70,6 +70,14 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "verdict.go", Tests: "TestVerdictIssueTime TestSimulation",
 			Edits: []string{"if !iat.Before(last) {", "if !now.Before(last) {"},
 		},
+		"validator: the keyfunc's mistake is the token's": {
+			File: "validator.go", Tests: "TestUnusableKeysAreTheServersFault TestKeySourceFails",
+			Edits: []string{"if strictjwt.IsServerFault(err, ErrUnavailable) {", "if false {"},
+		},
+		"validator: a token without the epoch claim is accepted": {
+			File: "validator.go", Tests: "TestEpochClaim TestFirstRefusals",
+			Edits: []string{`read.Epochs == "", !v.epochClaim || v.optional.epochs`, `read.Epochs == "", true`},
+		},
 		"coalescer: a query ends with the caller for whom it was begun": {
 			File: "postgres_coalesce.go", Tests: "TestCoalescedCancelOnTheWay TestImpatientCallers",
 			Edits: []string{

@@ -42,6 +42,26 @@ type Validator struct {
 // public-key algorithms are refused, because a public key could then be used as a secret.
 // NewValidator starts nothing. An error says which argument or option is wrong.
 //
+// Two failures of keyfunc are the server's, and make a token ErrUnavailable instead of
+// ErrInvalidToken.
+//
+// Its source did not answer: keyfunc's error matches ErrUnavailable, or is an outage by its
+// kind. An outage is a context's error; a timeout; a connection that was refused or broke; a
+// name that was not resolved; an HTTP request that failed; an error of Postgres of the classes
+// 08, 25, 28, 40, 53, 57, 58 and XX, a lock that was not to be had, and a missing database,
+// table or privilege; a closed pool. Any other error refuses the token: an unknown kid, no row,
+// a file that does not exist, a malformed URL, address or query. A keyfunc may have made these
+// from the token's header, so they do not show that the server is at fault; a keyfunc that
+// reads a configured file or URL knows better, and wraps ErrUnavailable.
+//
+// The key is one that no allowed algorithm may use: nil; a key of another type, such as a
+// string, PEM text, a private key or a pointer to nil; a secret shorter than the hash (RFC 7518
+// §3.2), or one that is a public key; an RSA key below 2048 bits (§3.3); a point of another
+// curve. The error says what was returned and what is wanted, and nothing of the key. In a
+// jwt.VerificationKeySet such keys are skipped, and a set without any other is the server's
+// fault too. A good key for another of the allowed algorithms than the token's is ErrInvalidToken,
+// since the token's maker chose.
+//
 // A token must have exp, iat, sub, jti and iss, unless an option says otherwise, because one
 // that lacks them could not be revoked. These, sid, nbf and aud, must occur once, in exactly
 // this spelling, and be of the right type and length. A token with the typ of another kind than
@@ -162,6 +182,11 @@ func decodeError(err error, v any) error {
 // If the signature has verified, the error carries the token's identity for a log, by a method
 // VerifiedToken() Token, which errors.As finds; revokehttp.TokenFromError returns it. The text
 // of the error does not contain the identity.
+//
+// The text of an error has one line. It contains nothing of a token that was not verified, and of
+// a verified one only names of registered claims and its iss, cut short. It also contains
+// the texts of the errors that the app's own functions return: keyfunc, claims checks, and the
+// checker.
 func (v *Validator) Validate(ctx context.Context, text string) (*Verified, error) {
 	if v.hooks.validate == nil {
 		return v.validate(ctx, text)
@@ -203,7 +228,7 @@ func (v *Validator) Identify(ctx context.Context, text string) (Token, error) {
 func (v *Validator) read(ctx context.Context, operation, text string, mayBeExpired bool) (*Verified, error) {
 	read, err := v.reader.Read(text, &v.kind)
 	if err != nil {
-		if key := (*strictjwt.KeyError)(nil); errors.As(err, &key) && isOutage(key.Err) {
+		if strictjwt.IsServerFault(err, ErrUnavailable) {
 			return nil, as(operation, ErrUnavailable, err)
 		}
 		return nil, as(operation, ErrInvalidToken, err)
@@ -265,13 +290,14 @@ func (v *Validator) identity(read *strictjwt.Claims, now time.Time) (Token, erro
 		{"iat", read.IssuedAt == strictjwt.NoDate, v.optional.issuedAt},
 		{"exp", read.ExpiresAt == strictjwt.NoDate, false},
 		{"sid", read.Session == "", !v.session},
+		{strictjwt.EpochClaim, read.Epochs == "", !v.epochClaim || v.optional.epochs},
 	} {
 		if claim.missing && !claim.optional {
 			return Token{}, fmt.Errorf("%w: %q", jwt.ErrTokenRequiredClaimMissing, claim.name)
 		}
 	}
 	if read.Issuer != "" && read.Issuer != v.issuer {
-		return Token{}, fmt.Errorf("%w: %q is expected", jwt.ErrTokenInvalidIssuer, v.issuer)
+		return Token{}, strictjwt.OtherIssuer(v.issuer, read.Issuer)
 	}
 	// Every client of an issuer receives logout tokens, which name other clients' users, and
 	// older issuers do not type them.
@@ -289,7 +315,7 @@ func (v *Validator) identity(read *strictjwt.Claims, now time.Time) (Token, erro
 	if !v.epochClaim {
 		return token, nil
 	}
-	token.HasEpochs = true // a token without the claim is older than every revocation
+	token.HasEpochs = true // also without the claim, which is older than every revocation
 	if read.Epochs != "" {
 		if err := token.Epochs.UnmarshalJSON([]byte(read.Epochs)); err != nil {
 			return Token{}, err
@@ -322,7 +348,7 @@ func (v *Validator) checkTimes(read *strictjwt.Claims, now time.Time, mayBeExpir
 	case issuedAt > read.ExpiresAt:
 		return errors.New("the token expires before it is issued")
 	case time.Duration(read.ExpiresAt-issuedAt) > v.maxLifetime/time.Second:
-		return fmt.Errorf("the token is valid for longer than %v", v.maxLifetime)
+		return fmt.Errorf("the token is valid for longer than %s", strictjwt.Days(v.maxLifetime))
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ type validatorConfig struct {
 	hooks         hooks
 }
 
-type optionalClaims struct{ id, subject, issuedAt, issuer bool }
+type optionalClaims struct{ id, subject, issuedAt, issuer, epochs bool }
 
 type validatorOption func(*validatorConfig) error
 
@@ -65,7 +65,7 @@ func WithLeeway(d time.Duration) ValidatorOption {
 func WithMaxLifetime(d time.Duration) ValidatorOption {
 	return validatorOption(func(c *validatorConfig) error {
 		if d <= 0 || d > MaxTokenLifetime {
-			return fmt.Errorf("maximum lifetime %v is not positive and at most %v", d, MaxTokenLifetime)
+			return fmt.Errorf("maximum lifetime %v is not positive and at most %s", d, strictjwt.Days(MaxTokenLifetime))
 		}
 		c.maxLifetime = d
 		return nil
@@ -107,8 +107,9 @@ func WithTokenType(typ string) ValidatorOption {
 // WithClaimsCheck adds what every token must satisfy beyond signature, identity, times and
 // audience, such as a scope or a tenant. The check is called once the signature has verified,
 // before the revocations are asked for, by Validate and by Identify, from several goroutines.
-// Its error makes the token ErrInvalidToken; an outage (an error that matches ErrUnavailable, a
-// context's error, or a net.Error) makes it ErrUnavailable. It may be given several times.
+// Its error makes the token ErrInvalidToken; an outage, as [NewValidator] defines it for keyfunc,
+// makes it ErrUnavailable. The error's text is part of Validate's, so it should quote nothing of
+// the token. It may be given several times.
 func WithClaimsCheck(check func(ctx context.Context, verified *Verified) error) ValidatorOption {
 	return validatorOption(func(c *validatorConfig) error {
 		if check == nil {
@@ -121,10 +122,25 @@ func WithClaimsCheck(check func(ctx context.Context, verified *Verified) error) 
 
 // WithEpochClaim judges tokens by their epoch claim instead of by iat: see [Epochs]. Only for
 // an issuer of your own, which mints [Claims]: another might let its users choose such a claim.
-// A token without the claim counts as older than every revocation of its user and issuer, and
-// a claim that lies more than a minute ahead of this clock is invalid. Default: off.
+// A token without the claim is refused, with jwt.ErrTokenRequiredClaimMissing: otherwise such
+// tokens would be accepted until the first revocation of their user, and none of that user's
+// ever after. A claim that lies more than a minute ahead of this clock is invalid. Default: off.
 func WithEpochClaim() ValidatorOption {
 	return validatorOption(func(c *validatorConfig) error { c.epochClaim = true; return nil })
+}
+
+// WithOptionalEpochClaim is [WithEpochClaim] for the roll-out of the claim: a token without it
+// is accepted too, and counts as older than every revocation of its user and of the issuer.
+//
+// The price: once a user was revoked, by whatever call, every token without the claim is refused
+// for that user, a new one too. So give the option only while tokens from before the claim
+// still live, have every place that mints tokens put the claim in before the option is
+// deployed, and go on to WithEpochClaim when the last token without it has expired.
+func WithOptionalEpochClaim() ValidatorOption {
+	return validatorOption(func(c *validatorConfig) error {
+		c.epochClaim, c.optional.epochs = true, true
+		return nil
+	})
 }
 
 // WithOptionalID accepts tokens of third parties that have no jti. Such a token cannot be

@@ -4,13 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
+	"net/url"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/testkit"
@@ -393,14 +400,116 @@ func TestKeySourceFails(t *testing.T) {
 		{"unknown key", errors.New("no such kid"), revoke.ErrInvalidToken},
 		{"revoked", revoke.ErrRevoked, revoke.ErrInvalidToken},
 		{"revoked and unavailable", errors.Join(revoke.ErrRevoked, revoke.ErrUnavailable), revoke.ErrUnavailable},
+		{"Postgres is full", fmt.Errorf("keys: %w", &pgconn.PgError{Code: "53300"}), revoke.ErrUnavailable},
+		{"Postgres starts", &pgconn.PgError{Code: "57P03"}, revoke.ErrUnavailable},
+		{"a kid that Postgres cannot read", &pgconn.PgError{Code: "22P02"}, revoke.ErrInvalidToken},
+		{"no row", pgx.ErrNoRows, revoke.ErrInvalidToken},
+		{"a JWKS that is down", &url.Error{Op: "Get", URL: "https://id.example/keys", Err: io.EOF}, revoke.ErrUnavailable},
+		{"a URL made of a kid", &url.Error{Op: "Get", URL: "kid", Err: errors.New("unsupported protocol scheme")}, revoke.ErrInvalidToken},
+		{"a path made of a kid", &fs.PathError{Op: "open", Path: "kid", Err: syscall.ENOENT}, revoke.ErrInvalidToken},
+		{"a configured path", fmt.Errorf("%w: %w", revoke.ErrUnavailable, fs.ErrNotExist), revoke.ErrUnavailable},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
+			check := revoke.WithClaimsCheck(func(context.Context, *revoke.Verified) error { return row.cause })
+			refused(t, es256(t, neverAsked{t}, check), testkit.Mint(t, nil), row.want)
 			keyfunc := func(*jwt.Token) (any, error) { return nil, row.cause }
 			v := validatorOf(t, neverAsked{t}, revoke.AnyAudience(), keyfunc, "ES256")
 			refused(t, v, testkit.Mint(t, nil), row.want)
 			_, err := v.Identify(t.Context(), testkit.Mint(t, nil))
 			testkit.WantError(t, err, row.want)
+		})
+	}
+}
+
+// TestUnusableKeysAreTheServersFault returns keys that no allowed algorithm may use. Package
+// strictjwt has a row for each.
+func TestUnusableKeysAreTheServersFault(t *testing.T) {
+	t.Parallel()
+	keys := testkit.TestKeys()
+	forged := func(secret []byte) string {
+		return signed(t, `{"alg":"HS256"}`, testkit.Payload(nil), jwt.SigningMethodHS256, secret)
+	}
+	for _, row := range []struct {
+		name, alg, text string
+		key             any
+		want            string
+	}{
+		{"a secret from a variable that is not set", "HS256", forged([]byte("")), []byte(os.Getenv("REVOKE_TEST_UNSET")), "a []byte of 0 bytes; HS256 needs a []byte of 32 bytes or more"},
+		{"nil", "ES256", testkit.Mint(t, nil), nil, "nil; ES256 needs an *ecdsa.PublicKey on P-256"},
+		{"a private key", "ES256", testkit.Mint(t, nil), keys.EC, "a private key, *ecdsa.PrivateKey (its method Public has the public one); ES256 needs"},
+		{"a set of none", "ES256", testkit.Mint(t, nil), jwt.VerificationKeySet{}, "an empty key set"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			keyfunc := func(*jwt.Token) (any, error) { return row.key, nil }
+			v := validatorOf(t, neverAsked{t}, revoke.AnyAudience(), keyfunc, row.alg)
+			refused(t, v, row.text, revoke.ErrUnavailable)
+			_, err := v.Identify(t.Context(), row.text)
+			testkit.WantError(t, err, revoke.ErrUnavailable)
+			if !strings.Contains(err.Error(), "the keyfunc returned "+row.want) {
+				t.Errorf("%v, want %s", err, row.want)
+			}
+		})
+	}
+	t.Run("an algorithm that the token's maker chose", func(t *testing.T) {
+		t.Parallel()
+		v := testkit.Value(revoke.NewValidator(neverAsked{t}, testkit.Issuer, revoke.AnyAudience(), testkit.Keyfunc("RS256"), []string{"RS256", "ES256"}))(t)
+		refused(t, v, testkit.Mint(t, nil), revoke.ErrInvalidToken, jwt.ErrTokenSignatureInvalid)
+	})
+}
+
+// TestFirstRefusals has what an app sees first that is not set up yet, and what helps.
+func TestFirstRefusals(t *testing.T) {
+	t.Parallel()
+	change := func(claim, value string) string { return testkit.Mint(t, map[string]string{claim: value}) }
+	good := testkit.Mint(t, nil)
+	long := strings.Repeat("é", 100)
+	for _, row := range []struct{ name, text, want string }{
+		{"Bearer", "Bearer " + good, "is the word Bearer still in front?"},
+		{"bearer and a tab", "bearer	" + good, "is the word Bearer still in front?"},
+		{"Bearer as a header", "BEARER: " + good, "is the word Bearer still in front?"},
+		{"exp in milliseconds", change("exp", "1893553445000"), `claim "exp" is no time between 1970 and 9999 in seconds (milliseconds?)`},
+		{"iat in milliseconds", change("iat", "1893553445000.5"), `claim "iat" is no time between 1970 and 9999 in seconds (milliseconds?)`},
+		{"nbf in microseconds", change("nbf", "1893553445000000"), `claim "nbf" is no time between 1970 and 9999 in seconds (microseconds?)`},
+		{"exp in nanoseconds", change("exp", "1893553445000000000"), `claim "exp" is no time between 1970 and 9999 in seconds (nanoseconds?)`},
+		{"exp in nothing known", change("exp", "1e17"), `claim "exp" is no time between 1970 and 9999 in seconds: `},
+		{"another algorithm", testkit.SignRaw(t, "PS256", `{"alg":"PS256"}`, testkit.Payload(nil)), "its alg is not allowed, but only ES256, RS256"},
+		{"an unknown algorithm", testkit.SignRaw(t, "ES256", `{"alg":"ES256K"}`, testkit.Payload(nil)), "its alg is not allowed, but only ES256, RS256"},
+		{"the issuer and a slash", change("iss", `"`+testkit.Issuer+`/"`), fmt.Sprintf("%q is expected, and %q was found", testkit.Issuer, testkit.Issuer+"/")},
+		{"an issuer on two lines", change("iss", `"a\nb"`), fmt.Sprintf(`%q is expected, and "a\nb" was found`, testkit.Issuer)},
+		{"a long issuer", change("iss", `"x`+long+`"`), fmt.Sprintf("and %q… was found", "x"+long[:98])},
+		{"another audience", change("aud", `["web"]`), `aud names none of ["api" "admin"]`},
+		{"no audience", change("aud", ""), `missing required claim: "aud", which has to name one of ["api" "admin"]`},
+		{"a long life", change("exp", testkit.At(401*24*time.Hour)), "the token is valid for longer than 400 days"},
+		{"a token of before the claim", good, `missing required claim: "epochs"`},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			v := testkit.Value(revoke.NewValidator(neverAsked{t}, testkit.Issuer, revoke.AudienceOf("api", "admin"), testkit.Keyfunc("ES256"), []string{"ES256", "RS256"},
+				revoke.WithClock(testkit.Clock), revoke.WithEpochClaim()))(t)
+			text := row.text
+			if row.name != "a token of before the claim" && !strings.Contains(row.name, "earer") && !strings.Contains(row.name, "algorithm") {
+				parts := strings.Split(text, ".")
+				text = testkit.SignRaw(t, "ES256", testkit.Header, strings.TrimSuffix(decoded(t, parts[1]), "}")+`,"epochs":[0,0]}`)
+			}
+			_, err := v.Validate(t.Context(), text)
+			testkit.WantError(t, err, revoke.ErrInvalidToken)
+			if !strings.Contains(err.Error(), row.want) {
+				t.Errorf("%v, want %s", err, row.want)
+			}
+		})
+	}
+	for _, row := range []struct {
+		most time.Duration
+		want string
+	}{{24 * time.Hour, "1 day"}, {36 * time.Hour, "36h0m0s"}, {15 * time.Minute, "15m0s"}, {30 * 24 * time.Hour, "30 days"}} {
+		t.Run("longer than "+row.want, func(t *testing.T) {
+			t.Parallel()
+			_, err := es256(t, neverAsked{t}, revoke.WithMaxLifetime(row.most)).Validate(t.Context(), change("exp", testkit.At(row.most)))
+			if err == nil || !strings.HasSuffix(err.Error(), "the token is valid for longer than "+row.want) {
+				t.Errorf("%v, want %s", err, row.want)
+			}
 		})
 	}
 }
@@ -550,7 +659,7 @@ func TestLogoutTokensAreNoAccessTokens(t *testing.T) {
 	} {
 		t.Run("refused/"+row.name, func(t *testing.T) {
 			t.Parallel()
-			refused(t, es256(t, neverAsked{t}, row.opts...), testkit.Mint(t, nil, logout), revoke.ErrInvalidToken)
+			refused(t, es256(t, neverAsked{t}, row.opts...), testkit.Mint(t, nil, logout, `"epochs":[0,0]`), revoke.ErrInvalidToken)
 		})
 	}
 	t.Run("accepted/the claim events of an app", func(t *testing.T) {
@@ -636,9 +745,40 @@ func TestEpochClaim(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			refused(t, es256(t, store, revoke.WithEpochClaim()), testkit.Mint(t, nil, row.extra...), revoke.ErrRevoked)
+			text := testkit.Mint(t, nil, row.extra...)
+			refused(t, es256(t, store, revoke.WithOptionalEpochClaim()), text, revoke.ErrRevoked)
+			strict := es256(t, store, revoke.WithEpochClaim())
+			if strings.Contains(strings.Join(row.extra, ""), `"epochs"`) {
+				refused(t, strict, text, revoke.ErrRevoked)
+				return
+			}
+			// From the first day on, and not only once the user was revoked.
+			for _, v := range []*revoke.Validator{strict, es256(t, neverAsked{t}, revoke.WithEpochClaim())} {
+				refused(t, v, text, revoke.ErrInvalidToken, jwt.ErrTokenRequiredClaimMissing)
+				_, err := v.Identify(t.Context(), text)
+				if err == nil || !strings.HasSuffix(err.Error(), `missing required claim: "epochs"`) {
+					t.Errorf("Identify = %v", err)
+				}
+			}
 		})
 	}
+	t.Run("in a roll-out a token without the claim lives until its user is revoked", func(t *testing.T) {
+		t.Parallel()
+		v := es256(t, store, revoke.WithOptionalEpochClaim())
+		text := testkit.Mint(t, map[string]string{"sub": `"bob"`})
+		if verified := accepted(t, v, text); !verified.HasEpochs || verified.Epochs != (revoke.Epochs{}) {
+			t.Errorf("%+v", verified.Token)
+		}
+		bob := revoke.User{Issuer: testkit.Issuer, Subject: "bob"}
+		epochs := testkit.Value(store.RevokeUser(t.Context(), bob))(t)
+		refused(t, v, text, revoke.ErrRevoked)
+		accepted(t, v, testkit.Mint(t, map[string]string{"sub": `"bob"`}, pair(epochs)))
+	})
+	t.Run("each order of both options is optional", func(t *testing.T) {
+		t.Parallel()
+		accepted(t, es256(t, &askedFor{}, revoke.WithEpochClaim(), revoke.WithOptionalEpochClaim()), testkit.Mint(t, nil))
+		accepted(t, es256(t, &askedFor{}, revoke.WithOptionalEpochClaim(), revoke.WithEpochClaim()), testkit.Mint(t, nil))
+	})
 	t.Run("the iat rule decides for an issuer whose users may choose such a claim", func(t *testing.T) {
 		t.Parallel()
 		refused(t, es256(t, store), testkit.Mint(t, nil, `"epochs":[`+micros(30*time.Second)+`,0]`), revoke.ErrRevoked)
@@ -654,8 +794,9 @@ func TestEpochClaim(t *testing.T) {
 	} {
 		t.Run("invalid/"+row.name, func(t *testing.T) {
 			t.Parallel()
-			v := es256(t, neverAsked{t}, revoke.WithEpochClaim())
-			refused(t, v, testkit.Mint(t, nil, `"epochs":`+row.value), revoke.ErrInvalidToken)
+			for _, option := range []revoke.ValidatorOption{revoke.WithEpochClaim(), revoke.WithOptionalEpochClaim()} {
+				refused(t, es256(t, neverAsked{t}, option), testkit.Mint(t, nil, `"epochs":`+row.value), revoke.ErrInvalidToken)
+			}
 		})
 	}
 }

@@ -123,7 +123,7 @@ func (v *Verdict) Check(now time.Time) error {
 	case v.token.ExpiresAt.Before(now.Add(-MaxLeeway)):
 		return invalidToken(fmt.Errorf("the token expired longer than %v ago", MaxLeeway))
 	case v.token.ExpiresAt.After(now.Add(MaxTokenLifetime + MaxLeeway)):
-		return invalidToken(fmt.Errorf("the token expires more than %s from now", days(MaxTokenLifetime)))
+		return invalidToken(fmt.Errorf("the token expires more than %s from now", strictjwt.Days(MaxTokenLifetime)))
 	}
 	return nil
 }
@@ -219,6 +219,3 @@ func invalidToken(cause error) error {
 
 // utc returns the time of a number of microseconds since 1970.
 func utc(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
-
-// days writes a long duration in days, which a reader need not work out from hours.
-func days(d time.Duration) string { return fmt.Sprintf("%d days", d/(24*time.Hour)) }

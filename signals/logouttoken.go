@@ -68,8 +68,7 @@ func newLogoutReader(issuer string, clientIDs []string, keyfunc jwt.Keyfunc, alg
 // token.
 func (l *logoutReader) read(text string, now time.Time) (logoutToken, error) {
 	read, err := l.tokens.Read(text, &strictjwt.LogoutToken)
-	if failed := (*strictjwt.KeyError)(nil); errors.As(err, &failed) &&
-		(errors.Is(failed.Err, revoke.ErrUnavailable) || strictjwt.IsOutage(failed.Err)) {
+	if strictjwt.IsServerFault(err, revoke.ErrUnavailable) {
 		return logoutToken{}, fmt.Errorf("logout token: %w: %w", revoke.ErrUnavailable, err)
 	}
 	if err == nil {
@@ -102,11 +101,11 @@ func (l *logoutReader) check(claims *strictjwt.Claims) error {
 	case claims.Issuer == "":
 		return missing("iss")
 	case claims.Issuer != l.issuer:
-		return jwt.ErrTokenInvalidIssuer
+		return strictjwt.OtherIssuer(l.issuer, claims.Issuer)
 	case len(claims.Audience) == 0:
-		return missing("aud")
+		return fmt.Errorf("%w, which has to name one of %q", missing("aud"), l.clientIDs)
 	case !slices.ContainsFunc(claims.Audience, func(id string) bool { return slices.Contains(l.clientIDs, id) }):
-		return jwt.ErrTokenInvalidAudience
+		return fmt.Errorf("%w: aud names none of %q", jwt.ErrTokenInvalidAudience, l.clientIDs)
 	case claims.IssuedAt == strictjwt.NoDate:
 		return missing("iat")
 	case claims.ID == "":
@@ -134,7 +133,7 @@ func (t logoutToken) checkTimes(notBefore int64, now time.Time) error {
 	case t.expiresAt.Before(t.issuedAt):
 		return errors.New("it expires before it is issued")
 	case t.expiresAt.Sub(t.issuedAt) > revoke.MaxTokenLifetime: // its redemption is kept no longer
-		return fmt.Errorf("it is valid for longer than %v", revoke.MaxTokenLifetime)
+		return fmt.Errorf("it is valid for longer than %s", strictjwt.Days(revoke.MaxTokenLifetime))
 	case notBefore != strictjwt.NoDate && now.Before(time.Unix(notBefore, 0).Add(-maxLogoutAhead)):
 		return jwt.ErrTokenNotValidYet
 	}

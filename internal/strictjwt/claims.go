@@ -195,8 +195,14 @@ func readDate(round func(float64) float64, field func(*Claims) *int64) claimRead
 		seconds, err := strconv.ParseFloat(value, 64)
 		if err != nil || seconds < 0 || round(seconds) > MaxTime {
 			hint := ""
-			if seconds >= 1e12 && seconds < 1e13 { // 13 digits
-				hint = " (milliseconds?)"
+			for _, unit := range [...]struct {
+				name      string
+				perSecond float64
+			}{{"milliseconds", 1e3}, {"microseconds", 1e6}, {"nanoseconds", 1e9}} {
+				// A time between 2001 and 2286 in that unit.
+				if since := seconds / unit.perSecond; since >= 1e9 && since < 1e10 {
+					hint = " (" + unit.name + "?)"
+				}
 			}
 			return fmt.Errorf("%q is no time between 1970 and 9999 in seconds%s: %w", name, hint, jwt.ErrInvalidType)
 		}

@@ -1,13 +1,12 @@
 package strictjwt
 
 import (
-	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -21,21 +20,38 @@ func (e *KeyError) Error() string { return "the keyfunc failed: " + e.Err.Error(
 // Unwrap returns the keyfunc's error.
 func (e *KeyError) Unwrap() error { return e.Err }
 
-// markErrors returns a keyfunc with errors that are told apart from those of the parser.
-func markErrors(keyfunc jwt.Keyfunc) jwt.Keyfunc {
-	return func(token *jwt.Token) (any, error) {
-		key, err := keyfunc(token)
-		if err != nil {
-			return nil, &KeyError{err}
-		}
-		return key, nil
+// OtherIssuer is the error of a verified token of another issuer. The issuer that was found is
+// quoted up to 100 bytes: without it nobody sees that the two differ by a slash.
+func OtherIssuer(want, found string) error {
+	const most = 100
+	cut := ""
+	if len(found) > most {
+		found, cut = strings.ToValidUTF8(found[:most], ""), "…"
 	}
+	return fmt.Errorf("%w: %q is expected, and %q%s was found", jwt.ErrTokenInvalidIssuer, want, found, cut)
 }
 
-// IsOutage reports whether an error says nothing about the token, because a service did not answer.
-func IsOutage(err error) bool {
-	var network net.Error
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network)
+// Days writes a long duration in days, which a reader need not work out from hours.
+func Days(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d == day:
+		return "1 day"
+	case d > day && d%day == 0:
+		return fmt.Sprintf("%d days", d/day)
+	}
+	return d.String()
+}
+
+// IsServerFault reports whether an error of [Reader.Read] says nothing about the token: the
+// keyfunc could not ask its source, or returned nothing that an allowed algorithm may use.
+// By the error unavailable a keyfunc says itself that its source did not answer.
+func IsServerFault(err, unavailable error) bool {
+	if _, ok := errors.AsType[*UnusableKeyError](err); ok {
+		return true
+	}
+	key, ok := errors.AsType[*KeyError](err)
+	return ok && (errors.Is(key.Err, unavailable) || IsOutage(key.Err))
 }
 
 // refusal is an error that matches what its cause matches, but does not have its text,
@@ -56,6 +72,12 @@ func (r *Reader) refuse(token *jwt.Token, claims *unverifiedClaims, err error) e
 	if keyError, ok := errors.AsType[*KeyError](err); ok {
 		return fmt.Errorf("%w: %w", jwt.ErrTokenUnverifiable, keyError)
 	}
+	if unusable, ok := errors.AsType[*UnusableKeyError](err); ok {
+		return fmt.Errorf("%w: %w", jwt.ErrTokenUnverifiable, unusable)
+	}
+	if errors.Is(err, errOtherAlgorithm) {
+		return errOtherAlgorithm
+	}
 	refused := func(sentinel error, why string) error {
 		return &refusal{text: sentinel.Error() + why, cause: err}
 	}
@@ -70,9 +92,6 @@ func (r *Reader) refuse(token *jwt.Token, claims *unverifiedClaims, err error) e
 		}
 		return refused(jwt.ErrTokenSignatureInvalid, "")
 	case errors.Is(err, jwt.ErrTokenUnverifiable):
-		if token.Method != nil {
-			return refused(jwt.ErrTokenUnverifiable, ": the keyfunc returned an empty key set")
-		}
 		if _, ok := token.Header["alg"].(string); !ok {
 			return refused(jwt.ErrTokenUnverifiable, ": its header has no alg")
 		}

@@ -45,7 +45,7 @@ func NewReader(keyfunc jwt.Keyfunc, algorithms []string, maxSize int, opts ...jw
 	return &Reader{
 		parser: jwt.NewParser(append(slices.Clone(opts),
 			jwt.WithValidMethods(algorithms), jwt.WithoutClaimsValidation(), jwt.WithStrictDecoding())...),
-		keyfunc:    markErrors(keyfunc),
+		keyfunc:    usableKeys(keyfunc, algorithms),
 		algorithms: algorithms,
 		maxSize:    maxSize,
 	}, nil
@@ -86,9 +86,10 @@ type Token struct {
 // Read verifies the signature of text and reads the token. It validates no claim beyond
 // its form: whether the token has expired, or lacks a claim, is decided by the caller.
 //
-// An error of the keyfunc is a [*KeyError]. Any other error means that the token is not
-// acceptable. Errors match golang-jwt's sentinels. Their texts contain nothing of the
-// token.
+// An error of the keyfunc is a [*KeyError], and a key that no allowed algorithm may use an
+// [*UnusableKeyError]: [IsServerFault] says which of them are no fault of the token. Any
+// other error means that the token is not acceptable. Errors match golang-jwt's sentinels.
+// Their texts contain nothing of the token, except what the keyfunc's own error contains.
 func (r *Reader) Read(text string, kind *Kind) (Token, error) {
 	if err := checkForm(text, r.maxSize); err != nil {
 		return Token{}, err
@@ -127,10 +128,15 @@ func checkForm(text string, maxSize int) error {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
 		case c == '.':
 			dots++
-		case c == ' ':
-			return fmt.Errorf("%w: byte %d is a space: is the word Bearer still in front?", jwt.ErrTokenMalformed, i)
 		default:
-			return fmt.Errorf("%w: byte %d is not of the base64url alphabet", jwt.ErrTokenMalformed, i)
+			what := "is not of the base64url alphabet"
+			if c == ' ' {
+				what = "is a space"
+			}
+			if len("Bearer") <= len(text) && strings.EqualFold(text[:len("Bearer")], "Bearer") {
+				what += ": is the word Bearer still in front?"
+			}
+			return fmt.Errorf("%w: byte %d %s", jwt.ErrTokenMalformed, i, what)
 		}
 	}
 	if dots != 2 {

@@ -173,6 +173,9 @@ func TestReadWithAKeySet(t *testing.T) {
 	t.Parallel()
 	kind := AccessToken("")
 	good, other := keys()["ES256"].verify, keys()["ES384"].verify
+	stranger, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	foreign := stranger.Public()
 	text := sign(t, "ES256", `{"alg":"ES256"}`, goodPayload)
 	for _, row := range []struct {
 		name string
@@ -180,13 +183,13 @@ func TestReadWithAKeySet(t *testing.T) {
 		want string
 		is   error
 	}{
-		{"the key first", []jwt.VerificationKey{good, other}, "", nil},
-		{"the key last", []jwt.VerificationKey{other, good}, "", nil},
-		{"other keys", []jwt.VerificationKey{other}, "token signature is invalid", jwt.ErrTokenSignatureInvalid},
+		{"the key first", []jwt.VerificationKey{good, other, foreign}, "", nil},
+		{"the key last", []jwt.VerificationKey{other, foreign, good}, "", nil},
+		{"other keys", []jwt.VerificationKey{foreign}, "token signature is invalid", jwt.ErrTokenSignatureInvalid},
 		{"no key", nil, "token is unverifiable: the keyfunc returned an empty key set", jwt.ErrTokenUnverifiable},
 		{
 			"a key of another type", []jwt.VerificationKey{[]byte("secret")},
-			"token signature is invalid: the key from the keyfunc is not of the algorithm's type", jwt.ErrInvalidKeyType,
+			"token is unverifiable: the keyfunc returned a []byte of 6 bytes; ES256 needs an *ecdsa.PublicKey on P-256", jwt.ErrInvalidKeyType,
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
