@@ -12,10 +12,10 @@ import (
 
 	"github.com/MicahParks/keyfunc/v3"
 	"github.com/golang-jwt/jwt/v5"
-	"golang.org/x/time/rate"
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/testkit"
+	"github.com/pgrevoke/revoke/jwks"
 	"github.com/pgrevoke/revoke/revoketest"
 )
 
@@ -87,7 +87,7 @@ func TestKeyfunc(t *testing.T) {
 // TestKeyfuncWhileTheProviderIsDown tells an unknown key from a provider that does not answer.
 // keyfunc alone does not: while the provider is down it finds no key, and so a token with a key
 // that was not read before is ErrInvalidToken. That is safe, but a client then signs in again,
-// although a repeat a little later would do.
+// although a repeat a little later would do. Package jwks tells them apart.
 func TestKeyfuncWhileTheProviderIsDown(t *testing.T) {
 	t.Parallel()
 	provider := newProvider(t)
@@ -95,44 +95,23 @@ func TestKeyfuncWhileTheProviderIsDown(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	t.Cleanup(stop)
 
-	watched := &watchedTransport{RoundTripper: provider.Client().Transport}
 	keys := testkit.Value(keyfunc.NewDefaultOverrideCtx(ctx, []string{provider.URL}, keyfunc.Override{
-		Client:            &http.Client{Transport: watched},
-		RefreshUnknownKID: rate.NewLimiter(rate.Inf, 1), // an app has a limit here
 		RefreshErrorHandlerFunc: func(string) func(context.Context, error) {
 			return func(context.Context, error) {} // an app logs it
 		},
 	}))(t)
-	orUnavailable := func(token *jwt.Token) (any, error) {
-		key, err := keys.Keyfunc(token)
-		if err != nil && watched.failed.Load() {
-			return nil, fmt.Errorf("%w: %w", revoke.ErrUnavailable, err)
-		}
-		return key, err
-	}
+	adapted := testkit.Value(jwks.New(ctx, provider.URL, jwks.WithUnknownKeyInterval(1)))(t) // an app has a longer one
 	plain := newValidator(t, revoketest.NewMemory(), keys.Keyfunc)
-	watching := newValidator(t, revoketest.NewMemory(), orUnavailable)
+	telling := newValidator(t, revoketest.NewMemory(), adapted.Keyfunc)
 
 	_, err := plain.Validate(ctx, sign(t, "one"))
 	testkit.WantError(t, err, revoke.ErrInvalidToken)
-	_, err = watching.Validate(ctx, sign(t, "one"))
+	_, err = telling.Validate(ctx, sign(t, "one"))
 	testkit.WantError(t, err, revoke.ErrUnavailable)
 	provider.down.Store(false)
-	if _, err := watching.Validate(ctx, sign(t, "one")); err != nil {
+	if _, err := telling.Validate(ctx, sign(t, "one")); err != nil {
 		t.Errorf("after the outage: %v", err)
 	}
-	_, err = watching.Validate(ctx, sign(t, "two"))
+	_, err = telling.Validate(ctx, sign(t, "two"))
 	testkit.WantError(t, err, revoke.ErrInvalidToken)
-}
-
-// watchedTransport notes whether its last request failed.
-type watchedTransport struct {
-	http.RoundTripper
-	failed atomic.Bool
-}
-
-func (w *watchedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	response, err := w.RoundTripper.RoundTrip(r)
-	w.failed.Store(err != nil || response.StatusCode != http.StatusOK)
-	return response, err
 }

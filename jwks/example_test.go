@@ -1,4 +1,4 @@
-package integration
+package jwks_test
 
 import (
 	"context"
@@ -6,16 +6,16 @@ import (
 	"fmt"
 	"log"
 
-	"github.com/MicahParks/keyfunc/v3"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/jwks"
 )
 
 // The tokens of an identity provider are verified by the keys that the provider publishes.
-func Example_keyfunc() {
+func Example() {
 	ctx, stop := context.WithCancel(context.Background())
-	defer stop() // ends keyfunc's refresh of the keys
+	defer stop() // ends the refresh of the keys
 
 	pool, err := pgxpool.New(ctx, "postgres://localhost/app")
 	if err != nil {
@@ -26,7 +26,7 @@ func Example_keyfunc() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	keys, err := keyfunc.NewDefaultCtx(ctx, []string{"https://id.example/.well-known/jwks.json"})
+	keys, err := jwks.New(ctx, "https://id.example/.well-known/jwks.json")
 	if err != nil {
 		log.Fatal(err)
 	}
