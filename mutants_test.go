@@ -74,6 +74,10 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "validator.go", Tests: "TestUnusableKeysAreTheServersFault TestKeySourceFails",
 			Edits: []string{"if strictjwt.IsServerFault(err, ErrUnavailable) {", "if false {"},
 		},
+		"validator: the text of a decoder is repeated": {
+			File: "validator.go", Tests: "TestErrorsQuoteNothing",
+			Edits: []string{`return fmt.Errorf("the claims do not fit into %T", v)`, "return err"},
+		},
 		"validator: a token without the epoch claim is accepted": {
 			File: "validator.go", Tests: "TestEpochClaim TestFirstRefusals",
 			Edits: []string{`read.Epochs == "", !v.epochClaim || v.optional.epochs`, `read.Epochs == "", true`},

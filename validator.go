@@ -131,7 +131,8 @@ type Verified struct {
 // method Validate, if it has one. The error matches ErrInvalidToken: the claims are of other
 // types than v's, Validate refused them, or the payload has a member such as "JTI", which
 // encoding/json would read in place of a registered claim. An outage that Validate reports
-// matches ErrUnavailable.
+// matches ErrUnavailable: see [NewValidator]. The error names claims and types, and contains
+// values only if Validate's own error does.
 func (t *Verified) Claims(v any) error {
 	const operation = "Claims"
 	if t.respelled != "" {

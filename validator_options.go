@@ -132,7 +132,7 @@ func WithEpochClaim() ValidatorOption {
 // WithOptionalEpochClaim is [WithEpochClaim] for the roll-out of the claim: a token without it
 // is accepted too, and counts as older than every revocation of its user and of the issuer.
 //
-// The price: once a user was revoked, by whatever call, every token without the claim is refused
+// The price: once a user was revoked, by any call, every token without the claim is refused
 // for that user, a new one too. So give the option only while tokens from before the claim
 // still live, have every place that mints tokens put the claim in before the option is
 // deployed, and go on to WithEpochClaim when the last token without it has expired.

@@ -100,7 +100,7 @@ func TestKeyfuncWhileTheProviderIsDown(t *testing.T) {
 			return func(context.Context, error) {} // an app logs it
 		},
 	}))(t)
-	adapted := testkit.Value(jwks.New(ctx, provider.URL, jwks.WithUnknownKeyInterval(1)))(t) // an app has a longer one
+	adapted := testkit.Value(jwks.New(ctx, provider.URL, jwks.WithUnknownKeyInterval(1)))(t)
 	plain := newValidator(t, revoketest.NewMemory(), keys.Keyfunc)
 	telling := newValidator(t, revoketest.NewMemory(), adapted.Keyfunc)
 

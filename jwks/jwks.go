@@ -1,8 +1,8 @@
 // Package jwks takes the keys of a validator from a JWKS, which an identity provider publishes
 // (RFC 7517 §5). It adapts github.com/MicahParks/keyfunc, which fetches the keys and picks the
 // token's, and tells two cases apart that look alike to keyfunc: a kid that the provider does
-// not have, and a provider that did not answer. The first is the token's fault, and the second
-// signs nobody out.
+// not have, and a provider that did not answer. The first is the token's fault. The second
+// must not sign its users out.
 package jwks
 
 import (
@@ -62,7 +62,7 @@ type Keys struct {
 func New(ctx context.Context, address string, opts ...Option) (*Keys, error) {
 	k := &Keys{
 		ctx:     ctx,
-		options: options{http.DefaultClient, DefaultRefreshInterval, DefaultUnknownKeyInterval, func(error) {}},
+		options: options{new(http.Client), DefaultRefreshInterval, DefaultUnknownKeyInterval, func(error) {}},
 	}
 	k.held = &heldKeys{jwkset.NewMemoryStorage(), func() { k.setOutage(nil) }}
 	for _, opt := range opts {
@@ -77,6 +77,10 @@ func New(ctx context.Context, address string, opts ...Option) (*Keys, error) {
 		return nil, errors.New("jwks: New: the address is no absolute URL of http or https")
 	}
 	client := *k.client
+	if client.Transport == nil {
+		// Connections that stay open for the next fetch would outlive ctx.
+		client.Transport = &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, DisableKeepAlives: true}
+	}
 	client.Transport = boundedBodies{client.Transport}
 	source, err := jwkset.NewStorageFromHTTP(address, jwkset.HTTPClientStorageOptions{
 		Ctx: ctx, Client: &client, HTTPTimeout: timeout, Storage: k.held,
@@ -86,9 +90,10 @@ func New(ctx context.Context, address string, opts ...Option) (*Keys, error) {
 	})
 	if err == nil {
 		k.remote, err = jwkset.NewHTTPClient(jwkset.HTTPClientOptions{
-			HTTPURLs:          map[string]jwkset.Storage{address: source},
-			RateLimitWaitMax:  timeout,                      // which bounds the fetch too
-			RefreshUnknownKID: rate.NewLimiter(rate.Inf, 1), // fetch has the limit, and waits for nothing
+			HTTPURLs: map[string]jwkset.Storage{address: source},
+			// The method fetch has the limit, so that no request waits for its turn.
+			RefreshUnknownKID: rate.NewLimiter(rate.Inf, 1),
+			RateLimitWaitMax:  timeout, // which bounds the fetch too
 		})
 	}
 	if err == nil {
@@ -123,8 +128,8 @@ func (k *Keys) Keyfunc(token *jwt.Token) (any, error) {
 		}
 	}
 	key, err := k.picker.Keyfunc(token)
-	if errors.Is(err, jwkset.ErrKeyNotFound) { // withdrawn meanwhile; keyfunc's error quotes the kid
-		return nil, errUnknown
+	if errors.Is(err, jwkset.ErrKeyNotFound) {
+		return nil, errUnknown // withdrawn meanwhile; keyfunc's error quotes the kid
 	}
 	return key, err
 }
@@ -197,11 +202,7 @@ func (h *heldKeys) KeyReplaceAll(ctx context.Context, keys []jwkset.JWK) error {
 type boundedBodies struct{ http.RoundTripper }
 
 func (b boundedBodies) RoundTrip(r *http.Request) (*http.Response, error) {
-	transport := b.RoundTripper
-	if transport == nil {
-		transport = http.DefaultTransport
-	}
-	response, err := transport.RoundTrip(r)
+	response, err := b.RoundTripper.RoundTrip(r)
 	if err == nil {
 		response.Body = http.MaxBytesReader(nil, response.Body, maxBody)
 	}

@@ -77,8 +77,7 @@ func (p *provider) keys(t *testing.T, opts ...jwks.Option) *jwks.Keys {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	t.Cleanup(stop)
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	return testkit.Value(jwks.New(ctx, p.URL, append([]jwks.Option{jwks.WithHTTPClient(client)}, opts...)...))(t)
+	return testkit.Value(jwks.New(ctx, p.URL, opts...))(t)
 }
 
 // always fetches for each unknown kid.
@@ -256,8 +255,8 @@ func TestRefresh(t *testing.T) {
 	})
 }
 
-// TestRefreshAfterAnOutage has the keys come by the refresh. From then on an unknown kid is known to
-// be unknown, although nothing was fetched for it.
+// TestRefreshAfterAnOutage has the keys come by the refresh. From then on an unknown kid is
+// known to be unknown, although nothing was fetched for it.
 func TestRefreshAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t, "one")
@@ -279,8 +278,7 @@ func TestEnd(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t, "one")
 	ctx, stop := context.WithCancel(t.Context())
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	v := validator(t, testkit.Value(jwks.New(ctx, p.URL, jwks.WithHTTPClient(client), always))(t))
+	v := validator(t, testkit.Value(jwks.New(ctx, p.URL, always))(t))
 	stop()
 	wants(t, v, "one", nil)
 	wants(t, v, "kid-two", revoke.ErrUnavailable)
@@ -313,6 +311,23 @@ func TestNewRefuses(t *testing.T) {
 				t.Errorf("%v, %v, want %s", keys, err, row.want)
 			}
 		})
+	}
+}
+
+// TestWithHTTPClient fetches by a client of the app's, also from a server with a certificate that
+// only this client trusts.
+func TestWithHTTPClient(t *testing.T) {
+	t.Parallel()
+	plain := newProvider(t, "one")
+	secured := httptest.NewTLSServer(plain.Config.Handler)
+	t.Cleanup(secured.Close)
+	ctx, stop := context.WithCancel(t.Context())
+	t.Cleanup(stop)
+	client := secured.Client()
+	t.Cleanup(client.CloseIdleConnections)
+	wants(t, validator(t, testkit.Value(jwks.New(ctx, secured.URL, jwks.WithHTTPClient(client)))(t)), "one", nil)
+	if _, same := client.Transport.(*http.Transport); !same {
+		t.Errorf("the app's client was changed: %T", client.Transport)
 	}
 }
 

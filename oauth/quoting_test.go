@@ -103,3 +103,36 @@ func TestNothingIsQuoted(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingPlantedIsQuoted plants a marker in every place of a token, and looks for it in all
+// answers and reports, except in what introspection tells of a token that is accepted.
+func TestNothingPlantedIsQuoted(t *testing.T) {
+	t.Parallel()
+	store := revoketest.NewMemory(revoketest.WithClock(testkit.Clock))
+	var said []string
+	report := oauth.WithReport(func(_ *http.Request, err error) { said = append(said, testkit.Said(err)...) })
+	planted := testkit.Planted(t, `"client_id":"web"`)
+	for i, opts := range [][]oauth.TokensOption{nil, {oauth.WithAnyClient()}, {oauth.WithClientClaim("roles")}} {
+		validator := testkit.Value(revoke.NewValidator(store, testkit.Issuer, revoke.AnyAudience(), testkit.Keyfunc("ES256"), []string{"ES256"},
+			revoke.WithClock(testkit.Clock)))(t)
+		kinds := []oauth.Tokens{oauth.AccessTokens(validator, opts...)}
+		handlers := []http.Handler{
+			testkit.Value(oauth.NewIntrospection(authenticate, kinds, report))(t), testkit.Value(oauth.NewRevocation(store, authenticate, kinds, report))(t),
+		}
+		for j, token := range planted {
+			if i != j%3 { // the order of the tokens differs from run to run
+				continue
+			}
+			for _, handler := range handlers {
+				if w := testkit.Serve(handler, byWeb(token.Text)); !strings.Contains(w.Body.String(), `"active":true`) {
+					said = append(said, fmt.Sprint(w.Code, w.Header(), w.Body))
+				}
+			}
+			testkit.WantUnplanted(t, token, said...)
+			said = nil
+			if t.Failed() {
+				return
+			}
+		}
+	}
+}

@@ -21,7 +21,7 @@ func (e *KeyError) Error() string { return "the keyfunc failed: " + e.Err.Error(
 func (e *KeyError) Unwrap() error { return e.Err }
 
 // OtherIssuer is the error of a verified token of another issuer. The issuer that was found is
-// quoted up to 100 bytes: without it nobody sees that the two differ by a slash.
+// quoted up to 100 bytes: it shows that the two differ by a slash, for instance.
 func OtherIssuer(want, found string) error {
 	const most = 100
 	cut := ""

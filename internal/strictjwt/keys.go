@@ -34,7 +34,7 @@ func (e *UnusableKeyError) Error() string { return "the keyfunc returned " + e.t
 func (e *UnusableKeyError) Unwrap() error { return e.cause }
 
 // errOtherAlgorithm says that a key is good, but for another of the allowed algorithms than
-// the token's. Whoever makes a token chooses its algorithm, so the token is at fault.
+// the token's. The maker of a token chooses its algorithm, so the token is at fault.
 var errOtherAlgorithm error = &refusal{
 	text:  jwt.ErrTokenSignatureInvalid.Error() + ": the key from the keyfunc is for another of the allowed algorithms",
 	cause: errors.Join(jwt.ErrTokenSignatureInvalid, jwt.ErrInvalidKeyType),
@@ -51,7 +51,7 @@ func usableKeys(keyfunc jwt.Keyfunc, algorithms []string) jwt.Keyfunc {
 	return func(token *jwt.Token) (any, error) {
 		method := token.Method
 		key, err := keyfunc(token)
-		token.Method = method // that of the header, whatever the keyfunc set
+		token.Method = method // that of the header, also if the keyfunc set another
 		if err != nil {
 			return nil, &KeyError{err}
 		}
@@ -181,10 +181,10 @@ func isSequence(data []byte) bool {
 	if len(data) < 4 || data[0] != 0x30 {
 		return false
 	}
-	switch length := int(data[1]); {
-	case length == 0x81:
+	switch length := int(data[1]); length {
+	case 0x81:
 		return int(data[2]) == len(data)-3
-	case length == 0x82:
+	case 0x82:
 		return int(data[2])<<8|int(data[3]) == len(data)-4
 	default:
 		return length == len(data)-2
@@ -238,8 +238,8 @@ func wrongECDSA(key any, method *jwt.SigningMethodECDSA) (found string, cause er
 	return "", nil
 }
 
-// wrongEd25519 says what is wrong with an Ed25519 key: its type, its length, or that
-// anybody can sign for it.
+// wrongEd25519 says what is wrong with an Ed25519 key: its type, its length, or a point for
+// which signatures can be made up.
 func wrongEd25519(key any) (found string, cause error) {
 	public, ok := key.(ed25519.PublicKey)
 	switch {

@@ -33,6 +33,21 @@ func signedBy(tb testing.TB, method jwt.SigningMethod, key any) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
+// is returns a key of this type.
+func is[T any](tb testing.TB, key any) T {
+	tb.Helper()
+	typed, ok := key.(T)
+	if !ok {
+		tb.Fatalf("%T", key)
+	}
+	return typed
+}
+
+// pointAt returns a key that was put together, with n as both coordinates.
+func pointAt(curve elliptic.Curve, n int64) *ecdsa.PublicKey {
+	return &ecdsa.PublicKey{Curve: curve, X: big.NewInt(n), Y: big.NewInt(n)} //nolint:staticcheck // as an app that decodes a JWK itself may do
+}
+
 // badKey is what a keyfunc returns by mistake.
 type badKey struct {
 	name string
@@ -43,9 +58,10 @@ type badKey struct {
 // badKeys are keys that no algorithm may use.
 func badKeys(tb testing.TB) []badKey {
 	tb.Helper()
-	rsaKey := keys()["RS256"].sign.(*rsa.PrivateKey)
-	ecKey := keys()["ES256"].sign.(*ecdsa.PrivateKey)
-	edKey := keys()["EdDSA"].sign.(ed25519.PrivateKey)
+	rsaKey := is[*rsa.PrivateKey](tb, keys()["RS256"].sign)
+	ecKey := is[*ecdsa.PrivateKey](tb, keys()["ES256"].sign)
+	edKey := is[ed25519.PrivateKey](tb, keys()["EdDSA"].sign)
+	edPublic := is[ed25519.PublicKey](tb, edKey.Public())
 	der, err := x509.MarshalPKIXPublicKey(rsaKey.Public())
 	must(tb, err)
 	small, err := x509.MarshalPKIXPublicKey(ecKey.Public())
@@ -93,14 +109,14 @@ func badKeys(tb testing.TB) []badKey {
 		{"a nil RSA private key", (*rsa.PrivateKey)(nil), "a nil *rsa.PrivateKey"},
 		{"an EC key without numbers", &ecdsa.PublicKey{}, "without a curve"},
 		{"an EC key without a point", &ecdsa.PublicKey{Curve: elliptic.P256()}, "an *ecdsa.PublicKey on P-256"},
-		{"an EC key on P-224", &ecdsa.PublicKey{Curve: elliptic.P224(), X: big.NewInt(1), Y: big.NewInt(1)}, "on P-224"},
-		{"an EC key off its curve", &ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)}, "an *ecdsa.PublicKey on P-256"},
-		{"an EC key at infinity", &ecdsa.PublicKey{Curve: elliptic.P521(), X: new(big.Int), Y: new(big.Int)}, "an *ecdsa.PublicKey on P-521"},
-		{"an EC key by value", ecKey.PublicKey, "a ecdsa.PublicKey"}, //nolint:govet // as somebody may return it
+		{"an EC key on P-224", pointAt(elliptic.P224(), 1), "on P-224"},
+		{"an EC key off its curve", pointAt(elliptic.P256(), 1), "an *ecdsa.PublicKey on P-256"},
+		{"an EC key at infinity", pointAt(elliptic.P521(), 0), "an *ecdsa.PublicKey on P-521"},
+		{"an EC key by value", ecKey.PublicKey, "a ecdsa.PublicKey"},
 		{"an EC private key", ecKey, "a private key, *ecdsa.PrivateKey"},
-		{"an Ed25519 key of 31 bytes", edKey.Public().(ed25519.PublicKey)[:31], "an ed25519.PublicKey of 31 bytes"},
+		{"an Ed25519 key of 31 bytes", edPublic[:31], "an ed25519.PublicKey of 31 bytes"},
 		{"an Ed25519 key of zeroes", make(ed25519.PublicKey, 32), "an ed25519.PublicKey of 32 bytes"},
-		{"an Ed25519 key behind a pointer", new(edKey.Public().(ed25519.PublicKey)), "a *ed25519.PublicKey"},
+		{"an Ed25519 key behind a pointer", &edPublic, "a *ed25519.PublicKey"},
 		{"an Ed25519 private key", edKey, "a private key, ed25519.PrivateKey"},
 		{"a set behind a pointer", &jwt.VerificationKeySet{Keys: []jwt.VerificationKey{rsaKey.Public()}}, "a *jwt.VerificationKeySet"},
 		{"a list of keys", []any{rsaKey.Public()}, "a []interface {}"},
@@ -320,7 +336,7 @@ func TestSaltOfPSS(t *testing.T) {
 }
 
 // TestSmallOrder forges a signature for each key that is refused: with S = 0 and R the neutral
-// point, any text whose hash is a multiple of the order verifies.
+// point, a text verifies if its hash is a multiple of the order.
 func TestSmallOrder(t *testing.T) {
 	t.Parallel()
 	forged := make([]byte, ed25519.SignatureSize)
@@ -342,7 +358,7 @@ func TestSmallOrder(t *testing.T) {
 			}
 		}
 	}
-	if hasSmallOrder(keys()["EdDSA"].verify.(ed25519.PublicKey)) {
+	if hasSmallOrder(is[ed25519.PublicKey](t, keys()["EdDSA"].verify)) {
 		t.Error("a good key is refused")
 	}
 }

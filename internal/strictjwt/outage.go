@@ -94,10 +94,10 @@ func isMalformed(err error) bool {
 		errors.As(err, new(net.InvalidAddrError)) || errors.As(err, new(net.UnknownNetworkError))
 }
 
-// refusesToWork reports whether Postgres could not answer a query, whatever was asked:
-// connection (08), transaction state such as read-only (25), authorization (28), rollback
-// of the transaction (40), resources (53), operator intervention, such as a shutdown or a
-// timeout (57), system (58), internal (XX); a lock that was not to be had; and a database, a
+// refusesToWork reports whether Postgres could not answer a query for a reason that is not the
+// query's: connection (08), transaction state such as read-only (25), authorization (28),
+// rollback of the transaction (40), resources (53), operator intervention, such as a shutdown or
+// a timeout (57), system (58), internal (XX); a lock that was not to be had; and a database, a
 // table or a privilege that is missing.
 func refusesToWork(sqlState string) bool {
 	if len(sqlState) != 5 {
