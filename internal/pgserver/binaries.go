@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -37,7 +38,7 @@ func openBinaries(ctx context.Context) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startBinaries(ctx, bin, nil, "primary")
+	return startPrimary(ctx, bin)
 }
 
 // openDirectory starts the server of a directory that the environment names.
@@ -48,7 +49,7 @@ func openDirectory(ctx context.Context, bin string) (*Server, error) {
 	if err := hasServer(bin); err != nil {
 		return nil, err
 	}
-	return startBinaries(ctx, bin, nil, "primary")
+	return startPrimary(ctx, bin)
 }
 
 // hasServer returns an error if a directory lacks a program that a server needs.
@@ -103,6 +104,18 @@ func majorVersion(path string) int {
 	return n
 }
 
+// fresh is the path of a data directory as initdb made it, for each directory of binaries. It lies
+// in the directory of a server of this process and goes with that server.
+var fresh sync.Map // bin → path
+
+// startPrimary starts a server on a copy of what an earlier server of this process got from initdb,
+// or else on what initdb makes.
+func startPrimary(ctx context.Context, bin string) (*Server, error) {
+	origin, _ := fresh.Load(bin)
+	path, _ := origin.(string)
+	return startBinaries(ctx, bin, nil, "primary", path)
+}
+
 // startBinaries runs binaries.sh with an input and arguments.
 func startBinaries(ctx context.Context, bin string, input io.Reader, arguments ...string) (*Server, error) {
 	dir, exited, stop, err := startScript(binariesScript, input, append([]string{bin}, arguments...)...)
@@ -123,7 +136,15 @@ func startBinaries(ctx context.Context, bin string, input io.Reader, arguments .
 		log, _ := os.ReadFile(filepath.Join(dir, "log"))
 		return nil, errors.Join(fmt.Errorf("%w; its log ends with: %s", err, tail(string(log))), stop())
 	}
+	if made := filepath.Join(dir, "fresh"); exists(made) {
+		fresh.Store(bin, made)
+	}
 	return server, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // backUp copies the data of a running server, and returns the directory of the copy and its backup

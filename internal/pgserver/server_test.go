@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -155,6 +156,34 @@ func TestStandby(t *testing.T) {
 		t.Errorf("after the standby's end the primary has %d rows", got)
 	}
 	execute(t, primary.URL(), "DROP TABLE streamed")
+}
+
+// A server begins with a copy of what initdb made for an earlier one of the same process. Where
+// that is not there any more, initdb runs.
+func TestInitdbRunsOnce(t *testing.T) {
+	identity := func(address string) int64 {
+		return query[int64](t, address, "SELECT system_identifier FROM pg_control_system()")
+	}
+	shared := pgserver.Shared(t)
+	second := openServer(t)
+	if one, other := identity(shared.URL()), identity(second.URL()); one != other {
+		t.Errorf("the servers are %d and %d: initdb ran twice", one, other)
+	}
+	execute(t, second.URL(), "CREATE DATABASE only_here")
+	if slices.Contains(databases(t, shared.URL()), "only_here") {
+		t.Error("a database of one server is in the other")
+	}
+	fresh := filepath.Join(directory(t, shared.URL()), "fresh")
+	if err := os.Rename(fresh, fresh+".moved"); err != nil {
+		t.Fatal(err)
+	}
+	third := openServer(t)
+	if one, other := identity(shared.URL()), identity(third.URL()); one == other {
+		t.Errorf("both servers are %d, without anything to copy", one)
+	}
+	if err := os.Rename(fresh+".moved", fresh); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // The variables of libpq are meant for another server.
