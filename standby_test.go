@@ -316,16 +316,20 @@ func TestSynchronousStandby(t *testing.T) {
 			return testkit.QueryOne[string](t, admin, "SHOW synchronous_standby_names") == names
 		})
 	}
-	// The server waits only when its checkpointer has read the setting too.
+	// The server waits only when its checkpointer has read the setting too. The probe writes to
+	// the log, because the commit of a transaction that has written nothing never waits.
 	awaitWaits := func() {
 		probe := pgserver.Pool(t, servers.primary)
 		for done := make(chan error, 1); ; {
-			go func() { _, err := probe.Exec(t.Context(), "SELECT pg_current_xact_id()"); done <- err }()
+			go func() {
+				_, err := probe.Exec(t.Context(), "SELECT pg_logical_emit_message(true, 'probe', '')")
+				done <- err
+			}()
 			select {
 			case err := <-done:
 				testkit.Must(t, err)
 				continue
-			case <-time.After(200 * time.Millisecond):
+			case <-time.After(20 * time.Millisecond):
 			}
 			if waits(1)() {
 				testkit.Exec(t, admin, "SELECT pg_cancel_backend(pid) "+waiting)
