@@ -197,12 +197,19 @@ func TestRowSecurity(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			address := pgserver.EmptyDatabase(t)
-			admin := pgserver.Pool(t, address)
-			for _, sql := range row.before {
-				testkit.Exec(t, admin, sql)
+			var address string
+			var admin *pgxpool.Pool
+			if len(row.before) == 0 {
+				address = pgserver.Database(t)
+				admin = pgserver.Pool(t, address)
+			} else {
+				address = pgserver.EmptyDatabase(t)
+				admin = pgserver.Pool(t, address)
+				for _, sql := range row.before {
+					testkit.Exec(t, admin, sql)
+				}
+				testkit.Must(t, migrations.Up(t.Context(), admin))
 			}
-			testkit.Must(t, migrations.Up(t.Context(), admin))
 			role := newRole(t, admin)
 			if row.role != "" {
 				testkit.Exec(t, admin, "ALTER ROLE "+role+" "+row.role)

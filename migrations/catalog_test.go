@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -161,8 +162,17 @@ func holdsReserve(t *testing.T, pool *pgxpool.Pool, in string) {
 	}
 }
 
+// reference is what defaultCatalog returns, read once.
+var reference struct {
+	sync.Once
+	lines []string
+}
+
 // defaultCatalog is the catalog that Up makes of an empty database, for the others to compare with.
 func defaultCatalog(t *testing.T) []string {
 	t.Helper()
-	return catalog(t, pgserver.Pool(t, pgserver.Database(t)), migrations.DefaultSchema)
+	reference.Do(func() {
+		reference.lines = catalog(t, pgserver.Pool(t, pgserver.Database(t)), migrations.DefaultSchema)
+	})
+	return reference.lines
 }
