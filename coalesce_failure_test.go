@@ -6,6 +6,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -78,24 +79,13 @@ func TestCoalescedPoolIsEmpty(t *testing.T) {
 	testkit.Eventually(t, "no check queues", func() bool { return revoke.QueuedChecks(store) == 0 })
 }
 
-// blackHole is a connection that can lose what it sends, as behind a firewall that dropped it.
-type blackHole struct {
-	net.Conn
-	silent *atomic.Bool
-}
-
-func (c blackHole) Write(b []byte) (int, error) {
-	if c.silent.Load() {
-		return len(b), nil
-	}
-	return c.Conn.Write(b)
-}
-
 // TestCoalescedBlackHole lets the network swallow all queries. The callers get an error in time,
 // and the next query has a new connection.
 func TestCoalescedBlackHole(t *testing.T) {
 	t.Parallel()
 	var silent atomic.Bool
+	var mu sync.Mutex
+	var dialed []net.Conn
 	pool := pgserver.Pool(t, pgserver.Database(t), func(c *pgxpool.Config) {
 		dial := c.ConnConfig.DialFunc
 		c.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -103,7 +93,17 @@ func TestCoalescedBlackHole(t *testing.T) {
 			if err != nil {
 				return nil, err
 			}
-			return blackHole{conn, &silent}, nil
+			mu.Lock()
+			defer mu.Unlock()
+			dialed = append(dialed, conn)
+			return testkit.SilentConn{Conn: conn, Silent: &silent}, nil
+		}
+	})
+	t.Cleanup(func() { // because pgx waits 15 s for an answer on a connection that it has given up
+		mu.Lock()
+		defer mu.Unlock()
+		for _, conn := range dialed {
+			_ = conn.Close()
 		}
 	})
 	testkit.Must(t, pool.Ping(t.Context())) // to connect may take longer than a check may

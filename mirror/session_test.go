@@ -64,19 +64,6 @@ func (c farConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// silentConn swallows what is sent once it is told to.
-type silentConn struct {
-	net.Conn
-	silent *atomic.Bool
-}
-
-func (c silentConn) Write(b []byte) (int, error) {
-	if c.silent.Load() {
-		return len(b), nil
-	}
-	return c.Conn.Write(b)
-}
-
 // The mirror's own connection falls silent, so that neither polls nor notifications
 // come. Within the bound Postgres is asked, and a new connection takes over.
 func TestSilentDeath(t *testing.T) {
@@ -90,7 +77,7 @@ func TestSilentDeath(t *testing.T) {
 		c.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := dial(ctx, network, address)
 			if err == nil && wrap.Load() {
-				conn = silentConn{conn, &silent}
+				conn = testkit.SilentConn{Conn: conn, Silent: &silent}
 			}
 			return conn, err
 		}
