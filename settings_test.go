@@ -3,7 +3,6 @@ package revoke_test
 import (
 	"context"
 	"crypto/rand"
-	"database/sql/driver"
 	"fmt"
 	"regexp"
 	"slices"
@@ -12,146 +11,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/pgserver"
 	"github.com/pgrevoke/revoke/internal/testkit"
 )
-
-// setting is what a connection begins with.
-type setting struct{ name, value string }
-
-// settings are those that change how values are written, how statements are planned, what
-// names mean and how transactions begin, and are to change no answer.
-var settings = []setting{
-	{"DateStyle", "ISO, DMY"}, {"DateStyle", "German"}, {"DateStyle", "SQL, DMY"}, {"DateStyle", "Postgres, MDY"},
-	{"IntervalStyle", "sql_standard"}, {"IntervalStyle", "postgres_verbose"}, {"IntervalStyle", "iso_8601"},
-	{"client_encoding", "LATIN1"}, {"client_encoding", "SQL_ASCII"}, {"client_encoding", "SJIS"},
-	{"TimeZone", "Africa/Monrovia"}, {"TimeZone", "America/St_Johns"}, {"timezone_abbreviations", "Australia"},
-	{"search_path", ""}, {"search_path", "trap, pg_catalog"},
-	{"standard_conforming_strings", "off"}, {"backslash_quote", "off"}, {"extra_float_digits", "-15"}, {"bytea_output", "escape"},
-	{"quote_all_identifiers", "on"}, {"array_nulls", "off"}, {"transform_null_equals", "on"}, {"lc_numeric", "C"},
-	{"plan_cache_mode", "force_generic_plan"}, {"plan_cache_mode", "force_custom_plan"},
-	{"enable_indexscan", "off"}, {"enable_indexonlyscan", "off"}, {"enable_bitmapscan", "off"}, {"enable_seqscan", "off"},
-	{"enable_nestloop", "off"}, {"enable_sort", "off"}, {"enable_material", "off"}, {"join_collapse_limit", "1"},
-	{"cursor_tuple_fraction", "1"}, {"work_mem", "64kB"},
-	{"default_transaction_isolation", "repeatable read"}, {"default_transaction_isolation", "serializable"},
-	{"default_transaction_deferrable", "on"}, {"row_security", "off"}, {"session_replication_role", "replica"},
-	{"client_min_messages", "error"}, {"client_min_messages", "debug5"}, {"synchronous_commit", "off"},
-	{"check_function_bodies", "off"}, {"xmlbinary", "hex"}, {"vacuum_cost_delay", "10"}, {"default_toast_compression", "pglz"},
-}
-
-// modes are the ways in which pgx sends a query.
-var modes = []pgx.QueryExecMode{
-	pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec,
-	pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol,
-}
-
-// decimal is a number type of an app's, as that of a library for money.
-type decimal struct{ text string }
-
-func (d *decimal) Scan(value any) error        { d.text = fmt.Sprint(value); return nil }
-func (d decimal) Value() (driver.Value, error) { return d.text, nil }
-
-// refusing is a codec that knows only values of an app's own type.
-type refusing struct{}
-
-func (refusing) FormatSupported(int16) bool { return true }
-func (refusing) PreferredFormat() int16     { return pgtype.BinaryFormatCode }
-
-func (refusing) PlanEncode(*pgtype.Map, uint32, int16, any) pgtype.EncodePlan { return nil }
-func (refusing) PlanScan(*pgtype.Map, uint32, int16, any) pgtype.ScanPlan     { return nil }
-
-func (refusing) DecodeDatabaseSQLValue(*pgtype.Map, uint32, int16, []byte) (driver.Value, error) {
-	return nil, fmt.Errorf("not a type of the app's")
-}
-
-func (refusing) DecodeValue(*pgtype.Map, uint32, int16, []byte) (any, error) {
-	return nil, fmt.Errorf("not a type of the app's")
-}
-
-// registrations are the types that an app registers on its connections.
-var registrations = []struct {
-	name     string
-	register func(*pgtype.Map)
-}{
-	{"pgx's own types", func(*pgtype.Map) {}},
-	{"uuid as text", func(m *pgtype.Map) {
-		m.RegisterType(&pgtype.Type{Name: "uuid", OID: pgtype.UUIDOID, Codec: &pgtype.TextFormatOnlyCodec{Codec: pgtype.TextCodec{}}})
-	}},
-	{"int8 as numeric", func(m *pgtype.Map) {
-		m.RegisterType(&pgtype.Type{Name: "int8", OID: pgtype.Int8OID, Codec: &pgtype.TextFormatOnlyCodec{Codec: pgtype.NumericCodec{}}})
-		m.RegisterDefaultPgType(decimal{}, "numeric")
-	}},
-	{"times and booleans as text", func(m *pgtype.Map) {
-		for name, oid := range map[string]uint32{"timestamptz": pgtype.TimestamptzOID, "bool": pgtype.BoolOID, "interval": pgtype.IntervalOID} {
-			m.RegisterType(&pgtype.Type{Name: name, OID: oid, Codec: &pgtype.TextFormatOnlyCodec{Codec: pgtype.TextCodec{}}})
-		}
-	}},
-	{"strings as varchar", func(m *pgtype.Map) { m.RegisterDefaultPgType("", "varchar") }},
-	{"every type as one of the app's own", func(m *pgtype.Map) {
-		for _, oid := range []uint32{
-			pgtype.BoolOID, pgtype.ByteaOID, pgtype.Int8OID, pgtype.Int4OID, pgtype.Int2OID, pgtype.TextOID, pgtype.VarcharOID,
-			pgtype.UUIDOID, pgtype.UUIDArrayOID, pgtype.TextArrayOID, pgtype.TimestamptzOID, pgtype.TimestamptzArrayOID,
-			pgtype.Float8OID, pgtype.NumericOID, pgtype.IntervalOID, pgtype.NameOID,
-		} {
-			m.RegisterType(&pgtype.Type{Name: fmt.Sprint("own_", oid), OID: oid, Codec: refusing{}})
-		}
-	}},
-}
-
-// setTraps makes a schema with functions, operators, types and tables that have the names
-// of those that the statements use. Each operator and function fails, so that no use of one
-// goes unnoticed.
-func setTraps(tb testing.TB, admin *pgxpool.Pool) {
-	tb.Helper()
-	testkit.Exec(tb, admin, "CREATE SCHEMA trap")
-	var functions []string
-	for _, statement := range revoke.AllSQL() {
-		for _, name := range regexp.MustCompile(`[a-z_0-9]+\(`).FindAllString(statement.SQL, -1) {
-			functions = append(functions, strings.TrimSuffix(name, "("))
-		}
-	}
-	const traps = `DO $trap$
-		DECLARE o record;
-		BEGIN
-			FOR o IN SELECT oid, oprname, oprleft::regtype AS l, oprright::regtype AS r, oprresult::regtype AS result FROM pg_operator
-				WHERE oprnamespace = 'pg_catalog'::regnamespace AND oprkind = 'b'
-				  AND oprname IN ('=', '<>', '<', '>', '<=', '>=', '+', '-', '*', '||')
-				  AND oprleft <> ALL ('{anyarray,anyelement,record,anyenum,anyrange,anymultirange,anynonarray,anycompatiblearray,anycompatible}'::regtype[])
-				  AND oprright <> ALL ('{anyarray,anyelement,record,anyenum,anyrange,anymultirange,anynonarray,anycompatiblearray,anycompatible}'::regtype[])
-			LOOP
-				EXECUTE format('CREATE FUNCTION trap.operator_%s(%s, %s) RETURNS %s LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION ''trap''; END $$',
-					o.oid, o.l, o.r, o.result);
-				EXECUTE format('CREATE OPERATOR trap.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = trap.operator_%s)', o.oprname, o.l, o.r, o.oid);
-			END LOOP;
-			FOR o IN SELECT proname, pg_get_function_identity_arguments(oid) AS arguments, pg_get_function_result(oid) AS result FROM pg_proc
-				WHERE pronamespace = 'pg_catalog'::regnamespace AND prokind IN ('f', 'a') AND proname = ANY (string_to_array('{functions}', ','))
-				  AND NOT '"any"'::regtype = ANY (proargtypes) AND NOT 'internal'::regtype = ANY (proargtypes)
-			LOOP
-				EXECUTE format('CREATE FUNCTION trap.%I(%s) RETURNS %s LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION ''trap''; END $$',
-					o.proname, o.arguments, o.result);
-			END LOOP;
-		END $trap$`
-	testkit.Exec(tb, admin, strings.ReplaceAll(traps, "{functions}", strings.Join(functions, ",")))
-	if n := testkit.QueryOne[int](tb, admin, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'trap'::regnamespace"); n < 200 {
-		tb.Fatalf("%d traps", n)
-	}
-	// By these names the conditions of SQL itself would be asked of the trap: concat takes
-	// any type.
-	for _, name := range []string{"concat", "concat_ws"} {
-		testkit.Exec(tb, admin, "CREATE FUNCTION trap."+name+`(VARIADIC text[]) RETURNS text LANGUAGE sql AS 'SELECT NULL::text'`)
-	}
-	for _, name := range []string{"pg_settings", "pg_stat_activity", "pg_prepared_xacts", "pg_replication_slots", "revocations"} {
-		testkit.Exec(tb, admin, "CREATE TABLE trap."+name+" (trapped int)")
-	}
-	for _, name := range []string{"uuid", "text", "timestamptz", "bool", "int4", "int8", "numeric", "interval", "float8", "bytea", "xid8"} {
-		testkit.Exec(tb, admin, "CREATE TYPE trap."+name+" AS (trapped pg_catalog.int4)")
-	}
-	testkit.Exec(tb, admin, "GRANT USAGE ON SCHEMA trap TO PUBLIC")
-}
 
 // TestSettings runs every operation under settings, in the query modes of pgx, with types
 // that an app has registered. Without REVOKE_TEST_LONG each setting, mode and registration
@@ -160,25 +25,29 @@ func TestSettings(t *testing.T) {
 	t.Parallel()
 	address := pgserver.Database(t)
 	admin := pgserver.Pool(t, address)
-	setTraps(t, admin)
-	plain := setting{"application_name", "app"}
-	run := func(s setting, mode pgx.QueryExecMode, registration int) {
-		r := registrations[registration]
-		t.Run(fmt.Sprintf("%v/%s/%s=%s", mode, r.name, s.name, s.value), func(t *testing.T) {
+	var statements []string
+	for _, statement := range revoke.AllSQL() {
+		statements = append(statements, statement.SQL)
+	}
+	testkit.SetTraps(t, admin, statements)
+	plain := testkit.Setting{Name: "application_name", Value: "app"}
+	run := func(s testkit.Setting, mode pgx.QueryExecMode, registration int) {
+		r := testkit.Registrations[registration]
+		t.Run(fmt.Sprintf("%v/%s/%s=%s", mode, r.Name, s.Name, s.Value), func(t *testing.T) {
 			t.Parallel()
 			pool := pgserver.Pool(t, address, testkit.WithMode(mode), func(c *pgxpool.Config) {
 				c.MaxConns = 2
 				// A plan of which a part is switched off costs so much that it would be
 				// compiled each time.
-				c.ConnConfig.RuntimeParams["jit"] = map[bool]string{true: "on", false: "off"}[s.name == "jit_above_cost"]
-				c.ConnConfig.RuntimeParams[s.name] = s.value
+				c.ConnConfig.RuntimeParams["jit"] = map[bool]string{true: "on", false: "off"}[s.Name == "jit_above_cost"]
+				c.ConnConfig.RuntimeParams[s.Name] = s.Value
 				c.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
-					r.register(conn.TypeMap())
+					r.Register(conn.TypeMap())
 					return nil
 				}
 			})
 			// pgx itself refuses to put values into a text that such a server would read otherwise.
-			if mode == pgx.QueryExecModeSimpleProtocol && (s.name == "client_encoding" || s.name == "standard_conforming_strings") {
+			if mode == pgx.QueryExecModeSimpleProtocol && (s.Name == "client_encoding" || s.Name == "standard_conforming_strings") {
 				store := testkit.OpenStore(t, pool)
 				for _, op := range slices.Concat(reads, writes) {
 					testkit.WantError(t, op.call(t.Context(), store, ownToken()), revoke.ErrUnavailable)
@@ -188,17 +57,15 @@ func TestSettings(t *testing.T) {
 			everyOperation(t, admin, pool, testkit.Long(map[bool]int{true: 2, false: 1}[s == plain], 4))
 		})
 	}
-	long := testkit.Long(false, true)
-	settings := append(slices.Clip(settings), setting{"role", newRole(t, admin)})
-	if long {
-		// Each query is compiled, which takes its time.
-		settings = append(settings, setting{"jit_above_cost", "0"})
-	}
-	for m, mode := range modes {
-		for r := range registrations {
-			run(plain, mode, r)
+	long := testkit.Long(false, true) // where queries are compiled too, which takes its time
+	settings := append(slices.Clip(testkit.Settings), testkit.Setting{Name: "role", Value: newRole(t, admin)})
+	for m, mode := range testkit.Modes {
+		for r := range testkit.Registrations {
+			if long || m == 0 || r == 0 || r == len(testkit.Registrations)-1 {
+				run(plain, mode, r)
+			}
 			for _, s := range settings {
-				if long || (m == 0 && r == 0) || (s.name == "search_path" && r == len(registrations)-1) {
+				if long || (m == 0 && r == 0 && s.Name != "jit_above_cost") || (s.Name == "search_path" && r == len(testkit.Registrations)-1) {
 					run(s, mode, r)
 				}
 			}
