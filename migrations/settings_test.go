@@ -61,12 +61,24 @@ func TestSettings(t *testing.T) {
 	}
 	// Long for a statement on a loaded machine, and less than a slow one takes.
 	const short = "2s"
-	tests := []struct {
+	type row struct {
 		name    string
-		setting string // of the database, by ALTER DATABASE
+		setting string // of the database, by ALTER DATABASE; several are separated by ;
 		connect func(context.Context, *pgx.Conn) error
 		slow    bool // a statement of Up takes longer than short
-	}{
+	}
+	alike := []row{
+		{name: "DateStyle", setting: "DateStyle = 'SQL, DMY'"},
+		{name: "IntervalStyle", setting: "IntervalStyle = 'sql_standard'"},
+		{name: "TimeZone", setting: "TimeZone = 'Pacific/Apia'"},
+		{name: "deferrable", setting: "default_transaction_deferrable = on"},
+		{name: "row_security", setting: "row_security = off"},
+		{name: "quote_all_identifiers", setting: "quote_all_identifiers = on"},
+		{name: "bytea_output", setting: "bytea_output = 'escape'"},
+		{name: "check_function_bodies", setting: "check_function_bodies = off"},
+		{name: "synchronous_commit", setting: "synchronous_commit = off"},
+	}
+	tests := []row{
 		{name: "statement_timeout", setting: "statement_timeout = '" + short + "'", slow: true},
 		{name: "lock_timeout", setting: "lock_timeout = '" + short + "'"},
 		{name: "idle_in_transaction_session_timeout", setting: "idle_in_transaction_session_timeout = '" + short + "'"},
@@ -75,22 +87,13 @@ func TestSettings(t *testing.T) {
 			IF EXISTS (SELECT FROM pg_settings WHERE name = 'transaction_timeout') THEN
 				PERFORM set_config('transaction_timeout', '` + short + `', false);
 			END IF; END$$`), slow: true},
-		{name: "DateStyle", setting: "DateStyle = 'SQL, DMY'"},
-		{name: "IntervalStyle", setting: "IntervalStyle = 'sql_standard'"},
-		{name: "TimeZone", setting: "TimeZone = 'Pacific/Apia'"},
 		{name: "client_encoding", setting: "client_encoding = 'LATIN1'", connect: set("SET client_encoding = 'LATIN1'")},
 		{name: "search_path", setting: "search_path = trap, pg_catalog"},
 		{name: "an empty search_path", setting: "search_path = ''"},
 		{name: "repeatable read", setting: "default_transaction_isolation = 'repeatable read'"},
 		{name: "serializable", setting: "default_transaction_isolation = 'serializable'"},
-		{name: "deferrable", setting: "default_transaction_deferrable = on"},
 		{name: "standard_conforming_strings", setting: "standard_conforming_strings = off"},
-		{name: "row_security", setting: "row_security = off"},
-		{name: "quote_all_identifiers", setting: "quote_all_identifiers = on"},
-		{name: "bytea_output", setting: "bytea_output = 'escape'"},
-		{name: "check_function_bodies", setting: "check_function_bodies = off"},
 		{name: "session_replication_role", setting: "session_replication_role = replica"},
-		{name: "synchronous_commit", setting: "synchronous_commit = off"},
 		{name: "SET ROLE", connect: set("SET ROLE pg_monitor")},
 		{name: "types of the app", connect: func(_ context.Context, conn *pgx.Conn) error {
 			text := conn.TypeMap()
@@ -101,6 +104,12 @@ func TestSettings(t *testing.T) {
 			return nil
 		}},
 	}
+	// A short run has them all at once.
+	var together []string
+	for _, test := range alike {
+		together = append(together, test.setting)
+	}
+	tests = append(tests, testkit.Long([]row{{name: "others", setting: strings.Join(together, ";")}}, alike)...)
 	want := defaultCatalog(t)
 	for i, test := range tests {
 		// The modes take turns, and a long run has all of them for each setting.
@@ -112,8 +121,8 @@ func TestSettings(t *testing.T) {
 			testkit.Exec(t, admin, trap, pgx.QueryExecModeSimpleProtocol)
 			database := testkit.QueryOne[string](t, admin, "SELECT current_database()")
 			testkit.Exec(t, admin, "GRANT CREATE ON DATABASE "+database+" TO pg_monitor")
-			if test.setting != "" {
-				testkit.Exec(t, admin, "ALTER DATABASE "+database+" SET "+test.setting)
+			for _, setting := range strings.FieldsFunc(test.setting, func(c rune) bool { return c == ';' }) {
+				testkit.Exec(t, admin, "ALTER DATABASE "+database+" SET "+setting)
 			}
 			if test.slow {
 				testkit.Exec(t, admin, "CREATE FUNCTION public.slow() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_catalog.pg_sleep(2.5); END'")

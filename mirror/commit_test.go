@@ -212,7 +212,7 @@ func TestRevokeDuringALoad(t *testing.T) {
 	ctx := t.Context()
 	address := pgserver.Database(t)
 	store := openStore(t, address)
-	fillTokens(t, store.Pool(), 300_000)
+	fillTokens(t, store.Pool(), testkit.Long(60_000, 300_000))
 	m := testkit.Value(New(openStore(t, address)))(t)
 	start(t, m)
 	var tokens []revoke.Token

@@ -74,12 +74,15 @@ func accepts(tb testing.TB, m *Mirror, token revoke.Token) {
 	}
 }
 
-// ways are the writes that revoke a token, by the method.
-var ways = []struct {
+// way is a write that revokes a token, by the method.
+type way struct {
 	method string
 	scope  revoke.Scope
 	revoke func(context.Context, revoke.Revoker, revoke.Token) error
-}{
+}
+
+// ways are all of them.
+var ways = []way{
 	{"RevokeToken", revoke.ScopeToken, func(ctx context.Context, r revoke.Revoker, t revoke.Token) error {
 		return r.RevokeToken(ctx, t)
 	}},

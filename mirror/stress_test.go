@@ -124,11 +124,17 @@ func TestStressWithStandby(t *testing.T) {
 	}, func(c *pgxpool.Config) { c.ConnConfig.DialFunc = f.dial })
 }
 
-// stress takes place until so much has happened, however long that takes on this machine.
-const (
-	stressChecks       = 2000 // three mirrors are asked about each revocation
-	stressDisturbances = 4
-)
+// stress takes place until so much has happened, however long that takes on this machine. Three
+// mirrors are asked about each revocation. In a short run the disturbances come sooner, and the
+// writers pause between two writes.
+var stressed = testkit.Long(
+	amount{checks: 1000, disturbances: 4, interval: 300 * time.Millisecond, pause: 4 * time.Millisecond},
+	amount{checks: 2000, disturbances: 4, interval: 500 * time.Millisecond})
+
+type amount struct {
+	checks, disturbances int
+	interval, pause      time.Duration
+}
 
 // unshown counts how often a mirror took a lost session for the wrong server.
 type unshown struct{ atomic.Int64 }
@@ -140,7 +146,7 @@ func (u *unshown) OnMirror(_ context.Context, event revoke.MirrorEvent) {
 }
 
 // stress lets writers of every kind work against several mirrors while disturb breaks
-// something every 500 ms, and reports whether it did. No check that begins later than
+// something at an interval, and reports whether it did. No check that begins later than
 // the bound after a commit accepts, and none after a write through the same process. If
 // neither memory nor Postgres can answer, a check of a good token may say so, and
 // stress counts it.
@@ -165,11 +171,13 @@ func stress(t *testing.T, address string, disturb func(*pgxpool.Pool) bool, conf
 		at    time.Time
 	}
 	events := make(chan event, 1000)
-	var own, disturbances atomic.Int64
+	var own atomic.Int64
+	var disturbances atomic.Int32
 	var group sync.WaitGroup
 	for i := range 4 {
 		group.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
+				pause(ctx, stressed.pause)
 				token, way := aloneToken(), ways[n%len(ways)]
 				var err error
 				switch {
@@ -204,7 +212,7 @@ func stress(t *testing.T, address string, disturb func(*pgxpool.Pool) bool, conf
 		})
 	}
 	group.Go(func() {
-		tick := time.NewTicker(500 * time.Millisecond)
+		tick := time.NewTicker(stressed.interval)
 		defer tick.Stop()
 		for {
 			select {
@@ -233,7 +241,9 @@ func stress(t *testing.T, address string, disturb func(*pgxpool.Pool) bool, conf
 			}
 			checks += 2
 		}
-		if checks >= stressChecks && disturbances.Load() >= stressDisturbances {
+		// Every other disturbance leaves the server fenced, or a standby in its place, and what is
+		// left to check would wait for it.
+		if n := int(disturbances.Load()); checks >= stressed.checks && n >= stressed.disturbances && n%2 == 0 {
 			cancel()
 		}
 	}
@@ -244,7 +254,7 @@ func stress(t *testing.T, address string, disturb func(*pgxpool.Pool) bool, conf
 	}
 	t.Logf("%d disturbances, %d own revocations, %d checks, %d answered by Postgres, %d unanswered, %d loads",
 		disturbances.Load(), own.Load(), checks, fallbacks, unanswered, loads)
-	if checks < stressChecks || disturbances.Load() < stressDisturbances || loads < 6 && fallbacks < 100 {
+	if checks < stressed.checks || int(disturbances.Load()) < stressed.disturbances || loads < 6 && fallbacks < 100 {
 		t.Error("that proves little")
 	}
 	if n := wrong.Load(); n != 0 {

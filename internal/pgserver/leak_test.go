@@ -9,27 +9,31 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pgrevoke/revoke/internal/testkit"
 )
 
 // A process may end in any way: nothing is left of its server and its standby. Each of the two
 // has a client that is at work then.
 func TestNothingIsLeft(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]struct {
+	tests := []struct {
+		name   string
 		mode   string
 		signal syscall.Signal
 		group  bool // signal all that the shell started
 	}{
-		"Close":                 {mode: "close"},
-		"os.Exit":               {mode: "exit"}, // as the timeout of go test ends a process
-		"panic":                 {mode: "panic"},
-		"SIGKILL":               {mode: "wait", signal: syscall.SIGKILL},
-		"SIGTERM":               {mode: "wait", signal: syscall.SIGTERM},
-		"SIGINT":                {mode: "wait", signal: syscall.SIGINT},
-		"SIGINT from the shell": {mode: "wait", signal: syscall.SIGINT, group: true},
-		"SIGHUP from the shell": {mode: "wait", signal: syscall.SIGHUP, group: true},
-	} {
-		t.Run(name, func(t *testing.T) {
+		{name: "Close", mode: "close"},
+		{name: "os.Exit", mode: "exit"}, // as the timeout of go test ends a process
+		{name: "SIGKILL", mode: "wait", signal: syscall.SIGKILL},
+		{name: "SIGINT from the shell", mode: "wait", signal: syscall.SIGINT, group: true},
+		{name: "panic", mode: "panic"},
+		{name: "SIGTERM", mode: "wait", signal: syscall.SIGTERM},
+		{name: "SIGINT", mode: "wait", signal: syscall.SIGINT},
+		{name: "SIGHUP from the shell", mode: "wait", signal: syscall.SIGHUP, group: true},
+	}
+	for _, test := range tests[:testkit.Long(4, len(tests))] {
+		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			p := start(t, test.mode)
 			urls := p.urls(t)
@@ -81,7 +85,7 @@ func TestNothingIsLeftOfAStart(t *testing.T) {
 	p.end(t)
 	p.wantNothingLeft(t)
 
-	const kills = 20
+	kills := testkit.Long(6, 20)
 	late := 0
 	var killed []*process
 	for early := 0; early < kills; {
@@ -89,8 +93,9 @@ func TestNothingIsLeftOfAStart(t *testing.T) {
 		if got := p.line(t); got != "starting" {
 			t.Fatalf("the process said %q", got)
 		}
-		// One in each twentieth of the start, so that every phase of it is met.
-		moment := duration*time.Duration(early)/kills + rand.N(duration/kills)
+		// One in each part of the start, so that every phase of it is met.
+		part := duration / time.Duration(kills)
+		moment := part*time.Duration(early) + rand.N(part)
 		<-time.After(moment)
 		if err := p.Process.Kill(); err != nil {
 			t.Fatal(err)
