@@ -84,29 +84,6 @@ func ownToken() revoke.Token {
 	return token
 }
 
-// newRole makes a role of the test's own that may use the tables, and returns its name. Settings
-// follow ALTER ROLE name.
-func newRole(tb testing.TB, admin *pgxpool.Pool, settings ...string) string {
-	tb.Helper()
-	name := "revoke_test_" + strings.ToLower(rand.Text())
-	testkit.Exec(tb, admin, "CREATE ROLE "+name+" LOGIN")
-	tb.Cleanup(func() {
-		_, err := admin.Exec(context.Background(), "DROP OWNED BY "+name+"; DROP ROLE "+name)
-		testkit.Must(tb, err)
-	})
-	testkit.Exec(tb, admin, "GRANT USAGE ON SCHEMA revoke TO "+name)
-	testkit.Exec(tb, admin, "GRANT SELECT, INSERT, UPDATE, DELETE ON revoke.revocations TO "+name)
-	for _, setting := range settings {
-		testkit.Exec(tb, admin, "ALTER ROLE "+name+" "+setting)
-	}
-	return name
-}
-
-// as connects as a role.
-func as(role string) func(*pgxpool.Config) {
-	return func(c *pgxpool.Config) { c.ConnConfig.User = role }
-}
-
 // TestPlansOfRowSecurity gives a role BYPASSRLS, which is one of the remedies. Postgres
 // keeps the plans of connections that had row-level security in them.
 func TestPlansOfRowSecurity(t *testing.T) {
@@ -118,8 +95,8 @@ func TestPlansOfRowSecurity(t *testing.T) {
 			admin := pgserver.Pool(t, address)
 			token := testkit.Token()
 			testkit.Must(t, testkit.OpenStore(t, admin).RevokeToken(t.Context(), token))
-			role := newRole(t, admin)
-			store := testkit.OpenStore(t, pgserver.Pool(t, address, as(role), func(c *pgxpool.Config) { c.MaxConns = 1 }), way.option)
+			role := testkit.NewRole(t, admin)
+			store := testkit.OpenStore(t, pgserver.Pool(t, address, testkit.As(role), func(c *pgxpool.Config) { c.MaxConns = 1 }), way.option)
 			testkit.Exec(t, admin, "ALTER TABLE revoke.revocations ENABLE ROW LEVEL SECURITY")
 			testkit.WantError(t, store.Check(t.Context(), token), revoke.ErrUnavailable)
 			_, err := store.Lookup(t.Context(), token)
@@ -210,7 +187,7 @@ func TestRowSecurity(t *testing.T) {
 				}
 				testkit.Must(t, migrations.Up(t.Context(), admin))
 			}
-			role := newRole(t, admin)
+			role := testkit.NewRole(t, admin)
 			if row.role != "" {
 				testkit.Exec(t, admin, "ALTER ROLE "+role+" "+row.role)
 			}
@@ -218,7 +195,7 @@ func TestRowSecurity(t *testing.T) {
 				testkit.Exec(t, admin, strings.ReplaceAll(sql, "{role}", role))
 			}
 			all := testkit.OpenStore(t, admin)
-			pool := pgserver.Pool(t, address, as(role))
+			pool := pgserver.Pool(t, address, testkit.As(role))
 			for _, way := range ways {
 				store := testkit.OpenStore(t, pool, way.option, revoke.WithCheckTimeout(time.Minute))
 				for _, dead := range []bool{true, false} {
@@ -309,7 +286,7 @@ func setOn(tb testing.TB, admin *pgxpool.Pool, role, where, name, value string) 
 			}
 		}
 	}
-	return as(role)
+	return testkit.As(role)
 }
 
 // TestReadWaitsForRewrite lets reads wait for a transaction that rewrites the table and revokes a
@@ -337,7 +314,7 @@ func TestReadWaitsForRewrite(t *testing.T) {
 				t.Parallel()
 				address := pgserver.Database(t)
 				admin := pgserver.Pool(t, address)
-				configure := setOn(t, admin, newRole(t, admin), row.where, "default_transaction_isolation", row.level)
+				configure := setOn(t, admin, testkit.NewRole(t, admin), row.where, "default_transaction_isolation", row.level)
 				all := testkit.OpenStore(t, admin)
 				before, meanwhile := ownToken(), ownToken()
 				testkit.Must(t, all.RevokeToken(t.Context(), before))
@@ -435,7 +412,7 @@ func TestFence(t *testing.T) {
 			admin := pgserver.Pool(t, address)
 			dead := ownToken()
 			testkit.Must(t, testkit.OpenStore(t, admin).RevokeToken(t.Context(), dead))
-			configure := setOn(t, admin, newRole(t, admin), where, "default_transaction_read_only", "on")
+			configure := setOn(t, admin, testkit.NewRole(t, admin), where, "default_transaction_read_only", "on")
 			pool := pgserver.Pool(t, address, configure)
 			for _, way := range ways {
 				fenced := testkit.OpenStore(t, pool, way.option, revoke.WithCheckTimeout(time.Minute))

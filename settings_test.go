@@ -58,7 +58,7 @@ func TestSettings(t *testing.T) {
 		})
 	}
 	long := testkit.Long(false, true) // where queries are compiled too, which takes its time
-	settings := append(slices.Clip(testkit.Settings), testkit.Setting{Name: "role", Value: newRole(t, admin)})
+	settings := append(slices.Clip(testkit.Settings), testkit.Setting{Name: "role", Value: testkit.NewRole(t, admin)})
 	for m, mode := range testkit.Modes {
 		for r := range testkit.Registrations {
 			if long || m == 0 || r == 0 || r == len(testkit.Registrations)-1 {

@@ -152,8 +152,8 @@ func TestPoolLeavesStandby(t *testing.T) {
 	t.Run("a fenced server", func(t *testing.T) {
 		// The old primary, which a switchover has fenced.
 		end := newEndpoint(t, servers.primary)
-		role := newRole(t, admin, "SET default_transaction_read_only = on")
-		pool := pgserver.Pool(t, servers.primary, as(role), end.configure, func(c *pgxpool.Config) { c.MaxConns = 1 })
+		role := testkit.NewRole(t, admin, "SET default_transaction_read_only = on")
+		pool := pgserver.Pool(t, servers.primary, testkit.As(role), end.configure, func(c *pgxpool.Config) { c.MaxConns = 1 })
 		store := testkit.OpenStore(t, pool)
 		wantUnavailable(t, store.Check(t.Context(), testkit.Token()), "default_transaction_read_only")
 		// The server beside it.
@@ -203,8 +203,8 @@ func TestPromotionDuringRead(t *testing.T) {
 	servers := newPair(t)
 	admin, replica := pgserver.Pool(t, servers.primary), pgserver.Pool(t, servers.standby)
 	primary := testkit.OpenStore(t, admin)
-	role := newRole(t, admin, "SET default_transaction_isolation = 'repeatable read'")
-	fencedRole := newRole(t, admin, "SET default_transaction_read_only = on")
+	role := testkit.NewRole(t, admin, "SET default_transaction_isolation = 'repeatable read'")
+	fencedRole := testkit.NewRole(t, admin, "SET default_transaction_read_only = on")
 	awaitReplay(t, admin, replica)
 	testkit.Exec(t, replica, "SELECT pg_wal_replay_pause()")
 

@@ -69,7 +69,7 @@ func TestTimeouts(t *testing.T) {
 				address := pgserver.Database(t)
 				// Its own connections are to outlive what the database is given.
 				admin := pgserver.Pool(t, address, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams[row.name] = "0" })
-				role := newRole(t, admin)
+				role := testkit.NewRole(t, admin)
 				pool := pgserver.Pool(t, address, setOn(t, admin, role, where, row.name, "60ms"), func(c *pgxpool.Config) { c.MaxConns = 50 })
 				dead := ownToken()
 				testkit.Must(t, testkit.OpenStore(t, admin).RevokeToken(t.Context(), dead))

@@ -2,7 +2,6 @@ package mirror
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,29 +17,6 @@ import (
 	"github.com/pgrevoke/revoke/internal/testkit"
 	"github.com/pgrevoke/revoke/migrations"
 )
-
-// newRole makes a role of the test's own that may use the table, and returns its name. Settings
-// follow ALTER ROLE name.
-func newRole(tb testing.TB, admin *pgxpool.Pool, settings ...string) string {
-	tb.Helper()
-	name := "revoke_test_" + strings.ToLower(rand.Text())
-	testkit.Exec(tb, admin, "CREATE ROLE "+name+" LOGIN")
-	tb.Cleanup(func() {
-		_, err := admin.Exec(context.Background(), "DROP OWNED BY "+name+"; DROP ROLE "+name)
-		testkit.Must(tb, err)
-	})
-	testkit.Exec(tb, admin, "GRANT USAGE ON SCHEMA revoke TO "+name)
-	testkit.Exec(tb, admin, "GRANT SELECT, INSERT, UPDATE, DELETE ON revoke.revocations TO "+name)
-	for _, setting := range settings {
-		testkit.Exec(tb, admin, "ALTER ROLE "+name+" "+setting)
-	}
-	return name
-}
-
-// as connects as a role.
-func as(role string) func(*pgxpool.Config) {
-	return func(c *pgxpool.Config) { c.ConnConfig.User = role }
-}
 
 // feeds are the ways in which a session reads.
 var feeds = []struct {
@@ -78,7 +54,7 @@ func TestRowSecurity(t *testing.T) {
 		{"by default", nil},
 		{"row_security off", []string{"SET row_security = off"}},
 	} {
-		store := testkit.OpenStore(t, pgserver.Pool(t, address, as(newRole(t, admin, role.settings...))))
+		store := testkit.OpenStore(t, pgserver.Pool(t, address, testkit.As(testkit.NewRole(t, admin, role.settings...))))
 		for _, f := range feeds {
 			t.Run(role.name+"/"+f.name, func(t *testing.T) { //nolint:paralleltest // one table
 				m := testkit.Value(New(store))(t)
@@ -147,8 +123,8 @@ func TestReadThatWaitsForALock(t *testing.T) {
 						ctx := t.Context()
 						address := pgserver.Database(t)
 						admin := pgserver.Pool(t, address)
-						role := newRole(t, admin, "SET default_transaction_isolation = '"+level+"'")
-						m := testkit.Value(New(testkit.OpenStore(t, pgserver.Pool(t, address, as(role))), slow...))(t)
+						role := testkit.NewRole(t, admin, "SET default_transaction_isolation = '"+level+"'")
+						m := testkit.Value(New(testkit.OpenStore(t, pgserver.Pool(t, address, testkit.As(role))), slow...))(t)
 						store := testkit.OpenStore(t, admin)
 						before, inside := testkit.Token(), testkit.Token()
 						s := openSession(t, m)
@@ -186,11 +162,11 @@ func TestTimeoutsOfTheRole(t *testing.T) {
 	t.Parallel()
 	address := pgserver.Database(t)
 	admin := pgserver.Pool(t, address)
-	role := newRole(t, admin, "SET statement_timeout = '1s'", "SET idle_in_transaction_session_timeout = '1s'")
+	role := testkit.NewRole(t, admin, "SET statement_timeout = '1s'", "SET idle_in_transaction_session_timeout = '1s'")
 	for _, f := range feeds {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			m := testkit.Value(New(testkit.OpenStore(t, pgserver.Pool(t, address, as(role))), slow...))(t)
+			m := testkit.Value(New(testkit.OpenStore(t, pgserver.Pool(t, address, testkit.As(role))), slow...))(t)
 			s := openSession(t, m)
 			source := f.of(t, s)
 			if strings.HasSuffix(f.name, "pooler") {
@@ -222,14 +198,14 @@ func TestFence(t *testing.T) {
 	t.Parallel()
 	address := pgserver.Database(t)
 	admin := pgserver.Pool(t, address)
-	fenced := newRole(t, admin, "SET default_transaction_read_only = on")
-	open := newRole(t, admin)
+	fenced := testkit.NewRole(t, admin, "SET default_transaction_read_only = on")
+	open := testkit.NewRole(t, admin)
 	token := testkit.Token()
 	testkit.Must(t, testkit.OpenStore(t, admin).RevokeToken(t.Context(), token))
 	for _, f := range feeds {
 		t.Run(f.name+"/a session that begins fenced", func(t *testing.T) {
 			t.Parallel()
-			m := testkit.Value(New(testkit.OpenStore(t, pgserver.Pool(t, address, as(fenced)))))(t)
+			m := testkit.Value(New(testkit.OpenStore(t, pgserver.Pool(t, address, testkit.As(fenced)))))(t)
 			s := openSession(t, m)
 			if _, err := s.probe(t.Context()); !errors.Is(err, circumstances.ErrFenced) {
 				t.Errorf("probe = %v", err)
@@ -240,7 +216,7 @@ func TestFence(t *testing.T) {
 		})
 		t.Run(f.name+"/a session that is fenced later", func(t *testing.T) {
 			t.Parallel()
-			m := testkit.Value(New(testkit.OpenStore(t, pgserver.Pool(t, address, as(open)))))(t)
+			m := testkit.Value(New(testkit.OpenStore(t, pgserver.Pool(t, address, testkit.As(open)))))(t)
 			s := openSession(t, m)
 			source := f.of(t, s)
 			update(t, m, source.next())
@@ -252,7 +228,7 @@ func TestFence(t *testing.T) {
 		})
 		t.Run(f.name+"/the app's own wish", func(t *testing.T) {
 			t.Parallel()
-			m := testkit.Value(New(testkit.OpenStore(t, pgserver.Pool(t, address, as(fenced)), revoke.WithReadOnlyConnections())))(t)
+			m := testkit.Value(New(testkit.OpenStore(t, pgserver.Pool(t, address, testkit.As(fenced)), revoke.WithReadOnlyConnections())))(t)
 			s := openSession(t, m)
 			source := f.of(t, s)
 			for range 3 {
@@ -348,9 +324,9 @@ func TestPoolHooks(t *testing.T) {
 	t.Parallel()
 	address := pgserver.Database(t)
 	admin := pgserver.Pool(t, address)
-	login := newRole(t, admin)
+	login := testkit.NewRole(t, admin)
 	testkit.Exec(t, admin, "REVOKE ALL ON revoke.revocations FROM "+login)
-	reader, stranger := newRole(t, admin), newRole(t, admin)
+	reader, stranger := testkit.NewRole(t, admin), testkit.NewRole(t, admin)
 	testkit.Exec(t, admin, "GRANT "+reader+", "+stranger+" TO "+login)
 	testkit.Exec(t, admin, "REVOKE ALL ON revoke.revocations FROM "+stranger)
 	setRole := func(role string) func(context.Context, *pgx.Conn) error {
@@ -384,7 +360,7 @@ func TestPoolHooks(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			store := testkit.OpenStore(t, pgserver.Pool(t, address, as(login), test.configure))
+			store := testkit.OpenStore(t, pgserver.Pool(t, address, testkit.As(login), test.configure))
 			if test.want == "" {
 				m := run(t, store)
 				if !m.Stats().Exact {

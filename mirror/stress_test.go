@@ -68,7 +68,7 @@ func TestStressWithRewrites(t *testing.T) {
 	t.Parallel()
 	address := pgserver.Database(t)
 	admin := pgserver.Pool(t, address)
-	isolated := newRole(t, admin, "SET default_transaction_isolation = 'repeatable read'")
+	isolated := testkit.NewRole(t, admin, "SET default_transaction_isolation = 'repeatable read'")
 	n := 0
 	unanswered := stress(t, testkit.WithUser(t, address, isolated), func(*pgxpool.Pool) bool {
 		n++
@@ -97,7 +97,7 @@ func TestStressWithFences(t *testing.T) {
 	t.Parallel()
 	address := pgserver.Database(t)
 	admin := pgserver.Pool(t, address)
-	role := newRole(t, admin)
+	role := testkit.NewRole(t, admin)
 	fenced := false
 	stress(t, testkit.WithUser(t, address, role), func(*pgxpool.Pool) bool {
 		fenced = !fenced

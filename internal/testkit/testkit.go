@@ -3,10 +3,12 @@
 package testkit
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"net/url"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,6 +106,29 @@ func WithUser(tb testing.TB, address, role string) string {
 		u.User = url.User(role)
 	}
 	return u.String()
+}
+
+// NewRole makes a role of the test's own that may use the tables, and returns its name. Settings
+// follow ALTER ROLE name.
+func NewRole(tb testing.TB, admin *pgxpool.Pool, settings ...string) string {
+	tb.Helper()
+	name := "revoke_test_" + strings.ToLower(rand.Text())
+	Exec(tb, admin, "CREATE ROLE "+name+" LOGIN")
+	tb.Cleanup(func() {
+		_, err := admin.Exec(context.Background(), "DROP OWNED BY "+name+"; DROP ROLE "+name)
+		Must(tb, err)
+	})
+	Exec(tb, admin, "GRANT USAGE ON SCHEMA revoke TO "+name)
+	Exec(tb, admin, "GRANT SELECT, INSERT, UPDATE, DELETE ON revoke.revocations TO "+name)
+	for _, setting := range settings {
+		Exec(tb, admin, "ALTER ROLE "+name+" "+setting)
+	}
+	return name
+}
+
+// As configures the pool of pgserver.Pool to connect as a role.
+func As(role string) func(*pgxpool.Config) {
+	return func(c *pgxpool.Config) { c.ConnConfig.User = role }
 }
 
 // WithMode configures the pool of pgserver.Pool to send queries in this mode.
