@@ -178,6 +178,10 @@ var hookedWrites = []struct {
 		_, err := r.RevokeUser(ctx, t.User())
 		return err
 	}},
+	{"RevokeUsers", revoke.ScopeUser, 3, func(ctx context.Context, r revoke.Revoker, t revoke.Token) error {
+		_, err := r.RevokeUsers(ctx, []revoke.User{t.User(), t.User(), t.User()})
+		return err
+	}},
 	{"RevokeUserBefore", revoke.ScopeUser, 1, func(ctx context.Context, r revoke.Revoker, t revoke.Token) error {
 		return r.RevokeUserBefore(ctx, t.User(), t.IssuedAt)
 	}},

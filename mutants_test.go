@@ -162,6 +162,22 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "migrations/20261126000001_revocations.sql", Tests: "TestCheckPlan",
 			Edits: []string{"repeat(' ', 1800)", "repeat(' ', 100)"},
 		},
+		"epochs: the instant is from before the wait for a lock": {
+			File: "postgres_sql.go", Tests: "TestEpochAfterWait TestEpochsOfManyAfterWait",
+			Edits: []string{"since = greatest(pg_catalog.clock_timestamp()", "since = greatest(pg_catalog.now()"},
+		},
+		"epochs: rows are locked in the order of the call": {
+			File: "postgres_write.go", Tests: "TestRevokeUsersLocksInOrder",
+			Edits: []string{"order := bytes.Compare(a.key[:], b.key[:])", "order := bytes.Compare(nil, nil)"},
+		},
+		"epochs: one that was not written is passed over": {
+			File: "postgres_epoch.go", Tests: "TestWriteWithoutEffectIsAnError",
+			Edits: []string{"if r.since[key] == 0 {", "if false && r.since[key] == 0 {"},
+		},
+		"epochs: the issuer's is left out": {
+			File: "postgres_epoch.go", Tests: "TestStore",
+			Edits: []string{`beside[ScopeIssuer.Key(s.Issuer, "")] = struct{}{}`, `beside[ScopeIssuer.Key("", "")] = struct{}{}`},
+		},
 		"redeem: an attempt with a commit that failed counts": {
 			File: "postgres_write.go", Tests: "TestRedeemWhoseCommitFailed",
 			Edits: []string{"func() { won = false }", "func() {}"},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -15,7 +17,41 @@ func (w writer) RevokeUser(ctx context.Context, user User, opts ...RevokeOption)
 	if err != nil {
 		return Epochs{}, refuse("RevokeUser", err)
 	}
-	return w.moveEpoch(ctx, "RevokeUser", r)
+	since, err := w.moveEpochs(ctx, "RevokeUser", []Revocation{r})
+	return user.epochs(since), err
+}
+
+// RevokeUsers implements [Revoker], in two statements and one round trip.
+func (w writer) RevokeUsers(ctx context.Context, users []User, opts ...RevokeOption) (epochs []Epochs, err error) {
+	const operation = "RevokeUsers"
+	done := w.begin(ctx, operation, ScopeUser, len(users))
+	defer func() { done(err) }()
+	if _, err := noted(opts); err != nil {
+		return nil, refuse(operation, err)
+	}
+	records := make([]Revocation, len(users))
+	for i, user := range users {
+		if records[i], err = ScopeUser.Revocation(user.Issuer, user.Subject, opts...); err != nil {
+			return nil, refuse(operation, fmt.Errorf("user %d of %d: %w", i+1, len(users), err))
+		}
+	}
+	if len(records) == 0 {
+		return nil, nil
+	}
+	since, err := w.moveEpochs(ctx, operation, records)
+	if err != nil {
+		return nil, err
+	}
+	epochs = make([]Epochs, len(users))
+	for i, user := range users {
+		epochs[i] = user.epochs(since)
+	}
+	return epochs, nil
+}
+
+// epochs returns the user's epochs of those that stand by their keys, 0 where there is none.
+func (u User) epochs(since map[[16]byte]int64) Epochs {
+	return Epochs{User: since[ScopeUser.Key(u.Issuer, u.Subject)], Issuer: since[ScopeIssuer.Key(u.Issuer, "")]}
 }
 
 // RevokeIssuer implements [Revoker].
@@ -26,34 +62,43 @@ func (w writer) RevokeIssuer(ctx context.Context, issuer string, opts ...RevokeO
 	if err != nil {
 		return time.Time{}, refuse("RevokeIssuer", err)
 	}
-	moved, err := w.moveEpoch(ctx, "RevokeIssuer", r)
+	moved, err := w.moveEpochs(ctx, "RevokeIssuer", []Revocation{r})
 	if err != nil {
 		return time.Time{}, err
 	}
-	return utc(moved.User), nil
+	return utc(moved[ScopeIssuer.Key(issuer, "")]), nil
 }
 
-// moveEpoch moves the epoch in the row of r to now and returns it as User, and the issuer's
-// beside it.
-func (w writer) moveEpoch(ctx context.Context, operation string, r Revocation) (Epochs, error) {
-	var moved Epochs
-	scan := func(current row) error {
-		c := readColumns(current, 2)
-		moved = Epochs{User: c.number(), Issuer: c.number()}
-		return c.err
+// moveEpochs moves the epochs of the records, which are all of one scope, to now. It returns the
+// epochs by their keys, and those of the users' issuers beside them.
+func (w writer) moveEpochs(ctx context.Context, operation string, records []Revocation) (map[[16]byte]int64, error) {
+	scope := records[0].Scope
+	sorted := sortByKey(records)
+	keys, issuers, ids := make([][16]byte, len(sorted)), make([]string, len(sorted)), make([]string, len(sorted))
+	beside := make(map[[16]byte]struct{}) // the keys of the users' issuers
+	for i, s := range sorted {
+		keys[i], issuers[i], ids[i] = s.key, hexText(s.Issuer), hexText(s.ID)
+		if scope == ScopeUser {
+			beside[ScopeIssuer.Key(s.Issuer, "")] = struct{}{}
+		}
 	}
-	key, issuerKey := hexKey(r.Scope.Key(r.Issuer, r.ID)), hexKey(ScopeIssuer.Key(r.Issuer, ""))
+	var r answerReader
 	err := w.write(ctx, operation,
-		statement{sql: w.sql.placeEpoch, args: []any{key, string(r.Scope), hexText(r.Issuer), hexText(r.ID)}},
-		statement{sql: w.sql.moveEpoch, args: []any{key, secondsText(w.skew), hexText(r.Reason), hexText(r.Actor), issuerKey}, scan: scan, reset: func() { moved = Epochs{} }})
+		statement{sql: w.sql.placeEpochs, args: []any{string(scope), hexArray(keys), textArray(issuers), textArray(ids)}},
+		statement{sql: w.sql.moveEpochs, args: []any{
+			hexArray(keys), secondsText(w.skew), hexText(records[0].Reason), hexText(records[0].Actor),
+			hexArray(slices.Collect(maps.Keys(beside))),
+		}, scan: r.scan, reset: r.reset})
 	if err != nil {
-		return Epochs{}, err
+		return nil, err
 	}
-	if moved.User == 0 {
-		return Epochs{}, w.wrap(ctx, operation,
-			errors.New("the row of the epoch was not written: look for a trigger or a policy on revocations"))
+	for _, key := range keys {
+		if r.since[key] == 0 {
+			return nil, w.wrap(ctx, operation,
+				errors.New("the row of an epoch was not written: look for a trigger or a policy on revocations"))
+		}
 	}
-	return moved, nil
+	return r.since, nil
 }
 
 // RevokeUserBefore implements [Revoker]. Postgres keeps microseconds, so t is rounded up to one.

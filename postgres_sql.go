@@ -19,15 +19,15 @@ import (
 // the same in every query mode and under every type that an app registers on its connections, and
 // ASCII alone is the same in every client_encoding. See postgres_text.go.
 type statements struct {
-	begin, beginWritable              string
-	commit, rollback                  string
-	durable, standbys                 string
-	check, lookup                     string
-	revoke, redeem                    string
-	placeEpoch, moveEpoch, raiseEpoch string
-	schemaVersion                     string
-	sweepTimeout, sweep, keepReserve  string
-	obstacle                          string
+	begin, beginWritable                string
+	commit, rollback                    string
+	durable, standbys                   string
+	check, lookup                       string
+	revoke, redeem                      string
+	placeEpochs, moveEpochs, raiseEpoch string
+	schemaVersion                       string
+	sweepTimeout, sweep, keepReserve    string
+	obstacle                            string
 }
 
 func newStatements(name string) statements {
@@ -58,8 +58,8 @@ func newStatements(name string) statements {
 		lookup:        fill(lookupSQL),
 		revoke:        fill(revokeSQL),
 		redeem:        fill(redeemSQL),
-		placeEpoch:    fill(placeEpochSQL),
-		moveEpoch:     fill(moveEpochSQL),
+		placeEpochs:   fill(placeEpochsSQL),
+		moveEpochs:    fill(moveEpochsSQL),
 		raiseEpoch:    fill(raiseEpochSQL),
 		schemaVersion: fill("SELECT {schema}.schema_version()::pg_catalog.text"),
 		sweepTimeout:  fill(sweepTimeoutSQL),
@@ -86,7 +86,7 @@ func interval(d time.Duration) string {
 
 // notePattern is how the statements below read a text that may be empty, which is stored as null.
 // nullif would look for its operator in the search_path.
-var notePattern = regexp.MustCompile(`\{note (\$\d)\}`)
+var notePattern = regexp.MustCompile(`\{note ([^}]*)\}`)
 
 // decodedPattern is how the statements below read a name that was sent as the hexadecimal digits of
 // its UTF-8, and encodedPattern how they return one.
@@ -157,26 +157,36 @@ WHERE $5::pg_catalog.timestamptz {>=} (clock.now {-} {leeway})
 ON CONFLICT (key) DO NOTHING
 RETURNING 'written'::pg_catalog.text`
 
-// An epoch moves in two statements, because its instant must be read off the clock while the row is
+// Epochs move in two statements, because an instant must be read off the clock while its row is
 // locked: until the commit no other transaction sees the new epoch, and a token that is stamped
 // meanwhile must be refused. What an INSERT proposes is computed before it waits for a lock, and so
 // is the SET list of an UPDATE, unless the row has changed by the end of the wait. So the first
-// statement only makes sure that the row exists and is locked: a conflicting row is locked even
-// where WHERE is false.
-const placeEpochSQL = `INSERT INTO {schema}.revocations AS e (key, since, expires_at, revoked_at, scope, issuer, id)
-VALUES ($1::pg_catalog.uuid, pg_catalog.to_timestamp(0), pg_catalog.clock_timestamp() {+} {lifetime}, pg_catalog.clock_timestamp(),
-        $2::pg_catalog.text, {decoded $3::pg_catalog.text}, {note $4})
+// statement only makes sure that the rows exist and are locked: a conflicting row is locked even
+// where WHERE is false. Of many rows each is locked before any is moved, so that none has an
+// instant from before the wait for another. They come sorted by key, so that two batches lock in
+// the same order.
+const placeEpochsSQL = `INSERT INTO {schema}.revocations AS e (key, since, expires_at, revoked_at, scope, issuer, id)
+SELECT n.key, pg_catalog.to_timestamp(0), pg_catalog.clock_timestamp() {+} {lifetime}, pg_catalog.clock_timestamp(),
+       $1::pg_catalog.text, {decoded n.issuer}, {note n.id}
+FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.uuid[]), pg_catalog.unnest($3::pg_catalog.text[]),
+         pg_catalog.unnest($4::pg_catalog.text[])) AS n (key, issuer, id)
 ON CONFLICT (key) DO UPDATE SET revoked_at = e.revoked_at WHERE false`
 
-const moveEpochSQL = `UPDATE {schema}.revocations AS e SET
-    since = greatest(pg_catalog.clock_timestamp() {+} {skew $2}, e.since) {+} interval '1 microsecond',
-    expires_at = greatest(pg_catalog.clock_timestamp() {+} {skew $2}, e.since) {+} {lifetime},
-    revoked_at = pg_catalog.clock_timestamp(),
-    reason = coalesce(e.reason, {note $3}),
-    actor = coalesce(e.actor, {note $4})
-WHERE e.key {=} $1::pg_catalog.uuid
-RETURNING {micros e.since}::pg_catalog.text,
-    coalesce((SELECT {micros i.since} FROM {schema}.revocations AS i WHERE i.key {=} $5::pg_catalog.uuid)::pg_catalog.text, '')`
+// The rows of the issuers ($5) come behind those that moved, from the same snapshot, each as a check
+// returns it.
+const moveEpochsSQL = `WITH moved AS (
+    UPDATE {schema}.revocations AS e SET
+        since = greatest(pg_catalog.clock_timestamp() {+} {skew $2}, e.since) {+} interval '1 microsecond',
+        expires_at = greatest(pg_catalog.clock_timestamp() {+} {skew $2}, e.since) {+} {lifetime},
+        revoked_at = pg_catalog.clock_timestamp(),
+        reason = coalesce(e.reason, {note $3}),
+        actor = coalesce(e.actor, {note $4})
+    WHERE e.key {=} ANY ((SELECT $1::pg_catalog.uuid[])::pg_catalog.uuid[])
+    RETURNING e.key, e.since)
+SELECT pg_catalog.encode(pg_catalog.uuid_send(m.key) {||} pg_catalog.timestamptz_send(m.since), 'hex') FROM moved AS m
+UNION ALL
+SELECT pg_catalog.encode(pg_catalog.uuid_send(i.key) {||} pg_catalog.timestamptz_send(i.since), 'hex')
+FROM {schema}.revocations AS i WHERE i.key {=} ANY ((SELECT $5::pg_catalog.uuid[])::pg_catalog.uuid[])`
 
 // The instant is the caller's, so one statement does.
 const raiseEpochSQL = `INSERT INTO {schema}.revocations AS e (key, since, expires_at, revoked_at, scope, issuer, id, reason, actor)

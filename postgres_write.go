@@ -105,17 +105,19 @@ func (w writer) revoke(ctx context.Context, operation string, scope Scope, recor
 	return w.write(ctx, operation, w.revokeStatement(scope, records))
 }
 
-// revokeStatement sorts the records by key, because two batches in opposite order would
-// deadlock, and leaves duplicates out, because Postgres refuses to touch a row twice in one
-// statement. Of duplicates the longest expiry counts.
-func (w writer) revokeStatement(scope Scope, records []Revocation) statement {
-	type keyed struct {
-		key [16]byte
-		*Revocation
-	}
+// keyed is a record with its key.
+type keyed struct {
+	key [16]byte
+	*Revocation
+}
+
+// sortByKey sorts records by key, because two batches in opposite order would deadlock, and leaves
+// duplicates out, because Postgres refuses to touch a row twice in one statement. Of duplicates
+// the longest expiry counts.
+func sortByKey(records []Revocation) []keyed {
 	sorted := make([]keyed, len(records))
 	for i := range records {
-		sorted[i] = keyed{scope.Key(records[i].Issuer, records[i].ID), &records[i]}
+		sorted[i] = keyed{records[i].Scope.Key(records[i].Issuer, records[i].ID), &records[i]}
 	}
 	slices.SortFunc(sorted, func(a, b keyed) int {
 		if order := bytes.Compare(a.key[:], b.key[:]); order != 0 {
@@ -123,8 +125,12 @@ func (w writer) revokeStatement(scope Scope, records []Revocation) statement {
 		}
 		return compareExpiry(b.ExpiresAt, a.ExpiresAt)
 	})
-	sorted = slices.CompactFunc(sorted, func(a, b keyed) bool { return a.key == b.key })
+	return slices.CompactFunc(sorted, func(a, b keyed) bool { return a.key == b.key })
+}
 
+// revokeStatement writes the records, which are all of one scope.
+func (w writer) revokeStatement(scope Scope, records []Revocation) statement {
+	sorted := sortByKey(records)
 	keys := make([][16]byte, len(sorted))
 	issuers := make([]string, len(sorted))
 	ids := make([]string, len(sorted))

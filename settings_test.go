@@ -131,6 +131,18 @@ func everyOperation(t *testing.T, admin, pool *pgxpool.Pool, ways int) {
 							t.Errorf("Epochs = %v, want %v", read, epochs)
 						}
 						return err
+					case "RevokeUsers":
+						users := []revoke.User{token().User(), dead.User()}
+						each, err := r.RevokeUsers(ctx, users, options...)
+						if err != nil {
+							return err
+						}
+						for i, user := range users {
+							if epochs = testkit.Value(r.Epochs(ctx, user))(t); epochs != each[i] {
+								t.Errorf("Epochs = %v, want %v", epochs, each[i])
+							}
+						}
+						return nil
 					case "RevokeUserBefore":
 						return r.RevokeUserBefore(ctx, dead.User(), dead.IssuedAt.Add(1500*time.Millisecond), options...)
 					case "Redeem":
@@ -166,11 +178,11 @@ func everyOperation(t *testing.T, admin, pool *pgxpool.Pool, ways int) {
 					if near(found[0].Since, since) != nil || near(found[0].ExpiresAt, expires) != nil {
 						t.Errorf("by %s since %v until %v, want %v and %v", name, found[0].Since, found[0].ExpiresAt, since, expires)
 					}
-					if read := testkit.Value(s.Epochs(ctx, dead.User()))(t); write.name == "RevokeUser" && read != epochs {
+					if read := testkit.Value(s.Epochs(ctx, dead.User()))(t); epochs != (revoke.Epochs{}) && read != epochs {
 						t.Errorf("by %s Epochs = %v, want %v", name, read, epochs)
 					}
 				}
-				if write.name == "RevokeUser" {
+				if epochs != (revoke.Epochs{}) {
 					dead.Epochs, dead.HasEpochs = epochs, true
 					testkit.Must(t, store.Check(ctx, dead))
 				}

@@ -140,7 +140,7 @@ type Checker interface {
 //
 // A write that returned ErrUnavailable may still take effect later, even after its repeat: a
 // statement that waits for a lock is cancelled when ctx ends, but the request to cancel it may be
-// lost. A late RevokeUser or RevokeIssuer then refuses the tokens that were issued since its
+// lost. A late RevokeUser, RevokeUsers or RevokeIssuer then refuses the tokens that were issued since its
 // repeat, and their users sign in once more. RevokeUserBefore names its instant and does not.
 type Revoker interface {
 	// RevokeToken revokes one token, by Issuer and ID. It is the logout of one device.
@@ -172,6 +172,14 @@ type Revoker interface {
 	// A repeat is a new instant. Make it the last statement before the commit: see the package
 	// documentation.
 	RevokeUser(ctx context.Context, user User, opts ...RevokeOption) (Epochs, error)
+
+	// RevokeUsers revokes every token of each of the users that was issued until now, all or
+	// none, as RevokeUser does: for an organisation that is suspended. The users may be in any
+	// order, of several issuers, and named more than once. No users are no error.
+	//
+	// It returns each user's epochs, in the order of the users. An error names the position of
+	// the user that it is about.
+	RevokeUsers(ctx context.Context, users []User, opts ...RevokeOption) ([]Epochs, error)
 
 	// RevokeUserBefore revokes every token of the user that was issued before t, and is
 	// idempotent: for events that are delivered twice, imports and restores. It never moves an

@@ -1,10 +1,12 @@
 package revoke_test
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -61,7 +63,7 @@ func TestPasswordChange(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			token, byToken, spent := testkit.Token(), testkit.Token(), testkit.Token()
+			token, byToken, spent, suspended := testkit.Token(), testkit.Token(), testkit.Token(), testkit.Token()
 			testkit.Exec(t, pool, "INSERT INTO accounts VALUES ($1, 'old')", token.Subject)
 			change := func() (transaction, revoke.Epochs) {
 				tx := row.begin(t)
@@ -70,6 +72,11 @@ func TestPasswordChange(t *testing.T) {
 				testkit.Must(t, tx.revoker.Redeem(ctx, spent))
 				testkit.Must(t, tx.revoker.RevokeSession(ctx, revoke.Session{Issuer: testkit.Issuer, ID: byToken.SessionID + row.name}))
 				testkit.Must(t, tx.revoker.RevokeUserBefore(ctx, byToken.User(), time.Now()))
+				many, err := tx.revoker.RevokeUsers(ctx, []revoke.User{suspended.User(), suspended.User()})
+				testkit.Must(t, err)
+				if read, err := tx.revoker.Epochs(ctx, suspended.User()); err != nil || len(many) != 2 || many[0] != read || many[1] != read {
+					t.Errorf("within the transaction Epochs = %v, %v, want each of %v", read, err, many)
+				}
 				epochs, err := tx.revoker.RevokeUser(ctx, token.User())
 				testkit.Must(t, err)
 				read, err := tx.revoker.Epochs(ctx, token.User())
@@ -89,7 +96,7 @@ func TestPasswordChange(t *testing.T) {
 			if got := password(); got != "old" {
 				t.Errorf("after a rollback the password is %q", got)
 			}
-			for _, alive := range []revoke.Token{token, byToken, spent} {
+			for _, alive := range []revoke.Token{token, byToken, spent, suspended} {
 				testkit.Must(t, store.Check(ctx, alive))
 			}
 
@@ -98,7 +105,7 @@ func TestPasswordChange(t *testing.T) {
 			if got := password(); got != "new" {
 				t.Errorf("after a commit the password is %q", got)
 			}
-			for _, dead := range []revoke.Token{token, byToken, spent} {
+			for _, dead := range []revoke.Token{token, byToken, spent, suspended} {
 				testkit.WantError(t, store.Check(ctx, dead), revoke.ErrRevoked)
 			}
 			token.Epochs, token.HasEpochs = epochs, true
@@ -381,6 +388,84 @@ func TestEpochAfterRowLock(t *testing.T) {
 	}
 }
 
+// keyOrder returns users in the order of their keys.
+func keyOrder(n int) []revoke.User {
+	users := make([]revoke.User, n)
+	for i := range users {
+		users[i] = testkit.Token().User()
+	}
+	key := func(u revoke.User) string {
+		k := revoke.ScopeUser.Key(u.Issuer, u.Subject)
+		return string(k[:])
+	}
+	slices.SortFunc(users, func(a, b revoke.User) int { return cmp.Compare(key(a), key(b)) })
+	return users
+}
+
+// TestEpochsOfManyAfterWait makes RevokeUsers wait for one of its rows: the instants of all lie
+// after the wait, also of those that come before that row.
+func TestEpochsOfManyAfterWait(t *testing.T) {
+	t.Parallel()
+	for _, commit := range []bool{true, false} {
+		for _, existed := range []bool{true, false} {
+			t.Run(fmt.Sprintf("commit=%v/existed=%v", commit, existed), func(t *testing.T) {
+				t.Parallel()
+				ctx := t.Context()
+				store, pool := testkit.Store(t)
+				users := keyOrder(5)
+				if existed {
+					testkit.Value(store.RevokeUsers(ctx, users))(t)
+				}
+				tx := testkit.Value(pool.Begin(ctx))(t)
+				testkit.Value(store.WithTx(tx).RevokeUser(ctx, users[3]))(t)
+				second := make(chan []revoke.Epochs, 1)
+				go func() {
+					epochs, err := store.RevokeUsers(ctx, users)
+					if err != nil {
+						t.Errorf("RevokeUsers: %v", err)
+					}
+					second <- epochs
+				}()
+				awaitLockWait(t, pool)
+				end := testkit.QueryOne[time.Time](t, pool, "SELECT clock_timestamp()")
+				if commit {
+					testkit.Must(t, tx.Commit(ctx))
+				} else {
+					testkit.Must(t, tx.Rollback(ctx))
+				}
+				for i, epochs := range <-second {
+					if epochs.User <= end.UnixMicro() {
+						t.Errorf("the epoch of user %d lies %v before the end of the wait", i, time.Duration(end.UnixMicro()-epochs.User)*time.Microsecond)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestRevokeUsersLocksInOrder holds the row with the first key: a batch in the opposite order waits
+// for it before it locks another, so that two batches cannot wait for each other.
+func TestRevokeUsersLocksInOrder(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	store, pool := testkit.Store(t)
+	users := keyOrder(5)
+	testkit.Value(store.RevokeUsers(ctx, users))(t)
+	tx := testkit.Value(pool.Begin(ctx))(t)
+	testkit.Value(store.WithTx(tx).RevokeUser(ctx, users[0]))(t)
+	backwards := slices.Clone(users)
+	slices.Reverse(backwards)
+	done := make(chan error, 1)
+	go func() { _, err := store.RevokeUsers(ctx, backwards); done <- err }()
+	awaitLockWait(t, pool)
+	if n := testkit.QueryOne[int](t, pool, `SELECT count(*) FROM (
+		SELECT FROM revoke.revocations WHERE scope = 'user' FOR UPDATE SKIP LOCKED) AS free`); n != len(users)-1 {
+		t.Errorf("%d rows are free while the batch waits for the first, want %d", n, len(users)-1)
+	}
+	testkit.Must(t, tx.Commit(ctx))
+	testkit.Must(t, <-done)
+}
+
 // TestRevokeUserBesideSweeper deletes the row while RevokeUser waits for it, as a sweeper may that
 // found it expired.
 func TestRevokeUserBesideSweeper(t *testing.T) {
@@ -462,9 +547,10 @@ func TestSynchronousCommit(t *testing.T) {
 			write := func(r revoke.Revoker) error {
 				token := testkit.Token()
 				_, errUser := r.RevokeUser(ctx, token.User())
+				_, errUsers := r.RevokeUsers(ctx, []revoke.User{testkit.Token().User(), testkit.Token().User()})
 				_, errIssuer := r.RevokeIssuer(ctx, token.Issuer)
 				return errors.Join(r.RevokeToken(ctx, token), r.RevokeTokens(ctx, []revoke.Token{testkit.Token(), testkit.Token()}),
-					r.RevokeSession(ctx, token.Session()), errUser, errIssuer,
+					r.RevokeSession(ctx, token.Session()), errUser, errUsers, errIssuer,
 					r.RevokeUserBefore(ctx, testkit.Token().User(), time.Now()), r.Redeem(ctx, testkit.Token()))
 			}
 			testkit.Must(t, write(store))
@@ -512,6 +598,10 @@ func TestOneRoundTrip(t *testing.T) {
 	}{
 		{"Check", func() error { return store.Check(ctx, token) }},
 		{"RevokeUser", func() error { _, err := store.RevokeUser(ctx, testkit.Token().User()); return err }},
+		{"RevokeUsers", func() error {
+			_, err := store.RevokeUsers(ctx, []revoke.User{testkit.Token().User(), testkit.Token().User()})
+			return err
+		}},
 		{"RevokeSession", func() error { return store.RevokeSession(ctx, revoke.Session{Issuer: "i", ID: "s"}) }},
 		{"Redeem", func() error { return store.Redeem(ctx, testkit.Token()) }},
 		{"Epochs", func() error { _, err := store.Epochs(ctx, token.User()); return err }},

@@ -71,6 +71,37 @@ func BenchmarkRevoke(b *testing.B) {
 	})
 }
 
+// newUsers returns users of whom nothing was revoked.
+func newUsers(n int) []revoke.User {
+	users := make([]revoke.User, n)
+	for i := range users {
+		users[i] = revoke.User{Issuer: testkit.Issuer, Subject: fmt.Sprint("written-", written.Add(1))}
+	}
+	return users
+}
+
+// BenchmarkRevokeUsers revokes ten thousand users in one call: new ones, and the same again. They
+// take turns with RevokeTokens of ten thousand.
+func BenchmarkRevokeUsers(b *testing.B) {
+	const size = 10_000
+	store := newStore(b, pgserver.Database(b))
+	timed := func(total *time.Duration, write func() error) {
+		start := time.Now()
+		testkit.Must(b, write())
+		*total += time.Since(start)
+	}
+	var fresh, again, floor time.Duration
+	for b.Loop() {
+		tokens, users := newTokens(size), newUsers(size)
+		timed(&floor, func() error { return store.RevokeTokens(b.Context(), tokens) })
+		timed(&fresh, func() error { _, err := store.RevokeUsers(b.Context(), users); return err })
+		timed(&again, func() error { _, err := store.RevokeUsers(b.Context(), users); return err })
+	}
+	b.ReportMetric(float64(size*b.N)/fresh.Seconds(), "users/s")
+	b.ReportMetric(float64(fresh)/float64(floor), "of-RevokeTokens")
+	b.ReportMetric(float64(again)/float64(floor), "again-of-RevokeTokens")
+}
+
 // copyTokens writes rows by COPY, which does not look whether they are there. Their keys are
 // random, which costs nothing.
 func copyTokens(b *testing.B, pool *pgxpool.Pool, tokens []revoke.Token) {

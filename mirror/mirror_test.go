@@ -99,6 +99,10 @@ var ways = []way{
 		_, err := r.RevokeUser(ctx, t.User())
 		return err
 	}},
+	{"RevokeUsers", revoke.ScopeUser, func(ctx context.Context, r revoke.Revoker, t revoke.Token) error {
+		_, err := r.RevokeUsers(ctx, []revoke.User{testkit.Token().User(), t.User(), t.User()})
+		return err
+	}},
 	{"RevokeUserBefore", revoke.ScopeUser, func(ctx context.Context, r revoke.Revoker, t revoke.Token) error {
 		return r.RevokeUserBefore(ctx, t.User(), t.IssuedAt.Add(1)) // rounded up to a microsecond
 	}},

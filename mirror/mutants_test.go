@@ -277,8 +277,8 @@ var mutants = map[string]mutation.Mutant{
 	"RevokeTokens passes by the mirror": {
 		File: "store.go", Tests: "TestOwnWritesAreEnforcedAtOnce",
 		Edits: []string{
-			"\t\tw.made(made...)\n",
-			"",
+			"\t\t\tmade[i] = revokedToken(token)\n\t\t}\n\t\tw.made(made...)\n",
+			"\t\t\tmade[i] = revokedToken(token)\n\t\t}\n",
 		},
 	},
 	"RevokeSession passes by the mirror": {
@@ -293,6 +293,20 @@ var mutants = map[string]mutation.Mutant{
 		Edits: []string{
 			"\t\tw.made(revoked(revoke.ScopeUser, user.Issuer, user.Subject, epochs.User))\n",
 			"",
+		},
+	},
+	"RevokeUsers passes by the mirror": {
+		File: "store.go", Tests: "TestOwnWritesAreEnforcedAtOnce",
+		Edits: []string{
+			"\t\t\tmade[i] = revoked(revoke.ScopeUser, user.Issuer, user.Subject, epochs[i].User)\n\t\t}\n\t\tw.made(made...)\n",
+			"\t\t\tmade[i] = revoked(revoke.ScopeUser, user.Issuer, user.Subject, epochs[i].User)\n\t\t}\n",
+		},
+	},
+	"RevokeUsers enforces an older epoch": {
+		File: "store.go", Tests: "TestOwnWritesAreEnforcedAtOnce",
+		Edits: []string{
+			"user.Subject, epochs[i].User)\n\t\t}",
+			"user.Subject, epochs[i].Issuer)\n\t\t}",
 		},
 	},
 	"RevokeUserBefore rounds down": {

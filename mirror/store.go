@@ -112,6 +112,19 @@ func (w writer) RevokeUser(ctx context.Context, user revoke.User, opts ...revoke
 	return epochs, err
 }
 
+// RevokeUsers implements [revoke.Revoker].
+func (w writer) RevokeUsers(ctx context.Context, users []revoke.User, opts ...revoke.RevokeOption) ([]revoke.Epochs, error) {
+	epochs, err := w.revoker.RevokeUsers(ctx, users, opts...)
+	if err == nil {
+		made := make([]own, len(users))
+		for i, user := range users {
+			made[i] = revoked(revoke.ScopeUser, user.Issuer, user.Subject, epochs[i].User)
+		}
+		w.made(made...)
+	}
+	return epochs, err
+}
+
 // RevokeUserBefore implements [revoke.Revoker].
 func (w writer) RevokeUserBefore(ctx context.Context, user revoke.User, t time.Time, opts ...revoke.RevokeOption) error {
 	err := w.revoker.RevokeUserBefore(ctx, user, t, opts...)

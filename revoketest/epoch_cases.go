@@ -2,6 +2,9 @@ package revoketest
 
 import (
 	"fmt"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/pgrevoke/revoke"
@@ -71,6 +74,115 @@ var epochCases = []testCase{
 			p.refuses("with the epochs of the one before", with(token, func(t *revoke.Token) { t.Epochs, t.HasEpochs = last, true }), revoke.ScopeUser)
 			last = next
 		}
+	}},
+	{"RevokeUsers/revokes every earlier token of each user, and of no other", func(p *probe) {
+		tokens := []revoke.Token{p.token(), p.token(), p.token()}
+		var users []revoke.User
+		for _, token := range tokens {
+			users = append(users, token.User())
+		}
+		_, err := p.RevokeUsers(p.ctx, users, revoke.WithReason("suspended"))
+		p.must("RevokeUsers", err)
+		for _, token := range tokens {
+			second := p.refuses("earlier", token, revoke.ScopeUser).Truncate(time.Second)
+			p.refuses("same second", with(token, func(t *revoke.Token) { t.IssuedAt = second }), revoke.ScopeUser)
+			p.accepts("next second", with(token, func(t *revoke.Token) { t.IssuedAt = second.Add(time.Second) }))
+			r := p.revocation(token)
+			p.near("expiry", r.ExpiresAt, time.Now().Add(keepFor))
+			if r.Reason != "suspended" {
+				p.errorf("the reason is %q", r.Reason)
+			}
+		}
+		p.accepts("another user", p.token())
+	}},
+	{"RevokeUsers/returns each user's epochs in their order, of several issuers, with duplicates", func(p *probe) {
+		a, b := p.token(), p.token()
+		b.Issuer += "/other"
+		_, err := p.RevokeIssuer(p.ctx, b.Issuer)
+		p.must("RevokeIssuer", err)
+		order := []revoke.Token{b, a, p.token(), a, b}
+		var users []revoke.User
+		for _, token := range order {
+			users = append(users, token.User())
+		}
+		before, err := p.RevokeUsers(p.ctx, users)
+		p.must("RevokeUsers", err)
+		after, err := p.RevokeUsers(p.ctx, users)
+		p.must("RevokeUsers", err)
+		if len(before) != len(order) || len(after) != len(order) {
+			p.errorf("%d users have %d and %d epochs", len(order), len(before), len(after))
+			return
+		}
+		for i, token := range order {
+			if after[i].User <= before[i].User {
+				p.errorf("user %d: epoch %d follows %d", i, after[i].User, before[i].User)
+			}
+			if read, err := p.Epochs(p.ctx, token.User()); err != nil || read != after[i] {
+				p.errorf("user %d: Epochs = %v, %v, want %v", i, read, err, after[i])
+			}
+			p.refuses("with the epochs from before", with(token, func(t *revoke.Token) { t.Epochs, t.HasEpochs = before[i], true }), revoke.ScopeUser)
+			p.accepts("with the epochs from after", with(token, func(t *revoke.Token) { t.Epochs, t.HasEpochs = after[i], true }))
+		}
+	}},
+	{"RevokeUsers/is all or none, and names the position of a wrong user", func(p *probe) {
+		token := p.token()
+		for i, row := range []struct {
+			wrong    revoke.User
+			position string
+		}{
+			{revoke.User{Issuer: p.issuer}, "user 1 of 3"},
+			{revoke.User{Subject: "s"}, "user 2 of 3"},
+			{revoke.User{Issuer: p.issuer, Subject: "a\x00b"}, "user 3 of 3"},
+		} {
+			p.row(row.position, func(p *probe) {
+				users := []revoke.User{token.User(), token.User(), token.User()}
+				users[i] = row.wrong
+				epochs, err := p.RevokeUsers(p.ctx, users)
+				p.matches("RevokeUsers", err, nil)
+				if err == nil || !strings.Contains(err.Error(), row.position) || len(epochs) != 0 {
+					p.errorf("RevokeUsers = %v, %v, want no epochs and an error with %q", epochs, err, row.position)
+				}
+			})
+		}
+		p.accepts("the right one", token)
+	}},
+	{"RevokeUsers/of no users is no error", func(p *probe) {
+		epochs, err := p.RevokeUsers(p.ctx, nil)
+		if err != nil || len(epochs) != 0 {
+			p.errorf("RevokeUsers = %v, %v", epochs, err)
+		}
+	}},
+	{"RevokeUsers/revokes many, in any order, from two callers at once", func(p *probe) {
+		const n = 500
+		users := make([]revoke.User, n)
+		for i := range users {
+			users[i] = revoke.User{Issuer: p.issuer, Subject: fmt.Sprint("bulk-", i)}
+		}
+		backwards := slices.Clone(users)
+		slices.Reverse(backwards)
+		batches := [][]revoke.User{users, backwards}
+		each, errs := make([][]revoke.Epochs, len(batches)), make([]error, len(batches))
+		var group sync.WaitGroup
+		for i, batch := range batches {
+			group.Go(func() { each[i], errs[i] = p.RevokeUsers(p.ctx, batch) })
+		}
+		group.Wait()
+		for _, err := range errs {
+			p.must("RevokeUsers", err)
+		}
+		base := p.token()
+		for i, user := range users {
+			if each[0][i] == each[1][n-1-i] {
+				p.errorf("user %d: both callers have the epochs %v", i, each[0][i])
+			}
+			if i%97 == 0 {
+				token := with(base, func(t *revoke.Token) { t.Subject = user.Subject })
+				p.refuses(user.Subject, token, revoke.ScopeUser)
+				last := max(each[0][i].User, each[1][n-1-i].User)
+				p.accepts("with the later epoch", with(token, func(t *revoke.Token) { t.Epochs, t.HasEpochs = revoke.Epochs{User: last}, true }))
+			}
+		}
+		p.accepts("one that is not among them", base)
 	}},
 	{"RevokeUserBefore/revokes what was issued before t, and is idempotent", func(p *probe) {
 		token := p.token()

@@ -97,6 +97,11 @@ func (f *Faulty) RevokeUser(ctx context.Context, user revoke.User, opts ...revok
 	return value(f, "RevokeUser", func() (revoke.Epochs, error) { return f.store.RevokeUser(ctx, user, opts...) })
 }
 
+// RevokeUsers implements [revoke.Revoker].
+func (f *Faulty) RevokeUsers(ctx context.Context, users []revoke.User, opts ...revoke.RevokeOption) ([]revoke.Epochs, error) {
+	return value(f, "RevokeUsers", func() ([]revoke.Epochs, error) { return f.store.RevokeUsers(ctx, users, opts...) })
+}
+
 // RevokeUserBefore implements [revoke.Revoker].
 func (f *Faulty) RevokeUserBefore(ctx context.Context, user revoke.User, t time.Time, opts ...revoke.RevokeOption) error {
 	return f.around("RevokeUserBefore", func() error { return f.store.RevokeUserBefore(ctx, user, t, opts...) })

@@ -244,11 +244,34 @@ func (m *Memory) RevokeUser(ctx context.Context, user revoke.User, opts ...revok
 	r, err := revoke.ScopeUser.Revocation(user.Issuer, user.Subject, opts...)
 	err = m.write(ctx, "RevokeUser", err, func(now time.Time) error {
 		m.rows.moveEpoch(r, now)
-		var v revoke.Verdict
-		keys, err := v.OfUser(user)
-		m.rows.tell(&v, keys)
-		epochs = v.Epochs()
+		epochs, err = m.rows.epochs(user)
 		return err
+	})
+	return epochs, err
+}
+
+// RevokeUsers implements [revoke.Revoker].
+func (m *Memory) RevokeUsers(ctx context.Context, users []revoke.User, opts ...revoke.RevokeOption) (epochs []revoke.Epochs, err error) {
+	records := make([]revoke.Revocation, len(users))
+	var invalid error
+	for i, user := range users {
+		r, err := revoke.ScopeUser.Revocation(user.Issuer, user.Subject, opts...)
+		if err != nil {
+			err = fmt.Errorf("user %d of %d: %w", i+1, len(users), err)
+		}
+		records[i], invalid = r, cmp.Or(invalid, err)
+	}
+	err = m.write(ctx, "RevokeUsers", invalid, func(now time.Time) error {
+		for _, r := range records {
+			m.rows.moveEpoch(r, now)
+		}
+		epochs = make([]revoke.Epochs, len(users))
+		for i, user := range users {
+			if epochs[i], err = m.rows.epochs(user); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return epochs, err
 }
@@ -351,6 +374,14 @@ func (r rows) moveEpoch(record revoke.Revocation, now time.Time) time.Time {
 	epoch := time.UnixMicro(max(now.UnixMicro(), old) + 1).UTC()
 	r.raiseEpoch(record, epoch, now)
 	return epoch
+}
+
+// epochs returns the user's epochs.
+func (r rows) epochs(user revoke.User) (revoke.Epochs, error) {
+	var v revoke.Verdict
+	keys, err := v.OfUser(user)
+	r.tell(&v, keys)
+	return v.Epochs(), err
 }
 
 // raiseEpoch sets an epoch to t at least.

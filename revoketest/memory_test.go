@@ -1,8 +1,10 @@
 package revoketest
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -103,6 +105,14 @@ var broken = []struct {
 		"Redeem/one of many callers wins",
 	},
 	{"batch stops in between", func(m *Memory) revoke.Store { return halfBatch{m} }, "RevokeTokens/is all or none"},
+	{
+		"batch of users stops in between", func(m *Memory) revoke.Store { return halfUsers{m} },
+		"RevokeUsers/is all or none, and names the position of a wrong user",
+	},
+	{
+		"epochs in another order", func(m *Memory) revoke.Store { return otherOrder{m} },
+		"RevokeUsers/returns each user's epochs in their order, of several issuers, with duplicates",
+	},
 	{
 		"stamps the future", func(m *Memory) revoke.Store { return futureStamp{m} },
 		"IssueTime/is alive, in whole seconds, and not ahead of the clock",
@@ -216,6 +226,28 @@ func (s halfBatch) RevokeTokens(ctx context.Context, tokens []revoke.Token, opts
 		}
 	}
 	return nil
+}
+
+type halfUsers struct{ *Memory }
+
+func (s halfUsers) RevokeUsers(ctx context.Context, users []revoke.User, opts ...revoke.RevokeOption) ([]revoke.Epochs, error) {
+	var epochs []revoke.Epochs
+	for i, user := range users {
+		e, err := s.RevokeUser(ctx, user, opts...)
+		if err != nil {
+			return nil, fmt.Errorf("user %d of %d: %w", i+1, len(users), err)
+		}
+		epochs = append(epochs, e)
+	}
+	return epochs, nil
+}
+
+type otherOrder struct{ *Memory }
+
+func (s otherOrder) RevokeUsers(ctx context.Context, users []revoke.User, opts ...revoke.RevokeOption) ([]revoke.Epochs, error) {
+	epochs, err := s.Memory.RevokeUsers(ctx, users, opts...)
+	slices.SortFunc(epochs, func(a, b revoke.Epochs) int { return cmp.Compare(b.User, a.User) })
+	return epochs, err
 }
 
 type futureStamp struct{ *Memory }

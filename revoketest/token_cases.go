@@ -28,6 +28,10 @@ var writes = []struct {
 		_, err := r.RevokeUser(ctx, revoke.User{Issuer: issuer, Subject: id}, opts...)
 		return err
 	}},
+	{"RevokeUsers", func(ctx context.Context, r revoke.Revoker, issuer, id string, opts ...revoke.RevokeOption) error {
+		_, err := r.RevokeUsers(ctx, []revoke.User{{Issuer: issuer, Subject: "another"}, {Issuer: issuer, Subject: id}}, opts...)
+		return err
+	}},
 	{"RevokeUserBefore", func(ctx context.Context, r revoke.Revoker, issuer, id string, opts ...revoke.RevokeOption) error {
 		return r.RevokeUserBefore(ctx, revoke.User{Issuer: issuer, Subject: id}, time.Now(), opts...)
 	}},
