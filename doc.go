@@ -30,6 +30,16 @@
 // request that was let in before is not ended. State only moves towards "revoked"; to let a
 // user in again, issue a new token.
 //
+// A revocation of a token is kept until that token has expired. An issuer may give one jti to
+// several tokens, such as an access token and its refresh token, or put the id of a session or a
+// user into it. RevokeToken and Redeem of one such token refuse all of them. But when the one that
+// was given has expired and a sweeper has deleted its row, a longer-lived one is accepted again.
+// [WithSharedIDs] closes that.
+//
+// A revocation is found under the names that the token had for the validator. A change of the
+// options that say how an issuer's tokens are identified asks for other rows, and what was revoked
+// under the old names is accepted again. Call RevokeIssuer with such a change.
+//
 // A check that cannot be answered is [ErrUnavailable], and the token is refused: there is no
 // switch to fail open. A standby in recovery never answers a check, because it may not know the
 // latest revocations. A logical replica, and a former primary that was not shut down, cannot be

@@ -178,6 +178,25 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "postgres_epoch.go", Tests: "TestStore",
 			Edits: []string{`beside[ScopeIssuer.Key(s.Issuer, "")] = struct{}{}`, `beside[ScopeIssuer.Key("", "")] = struct{}{}`},
 		},
+		"shared ids: a revocation is kept as long as its token": {
+			File: "postgres_write.go", Tests: "TestSharedIDs TestSharedIDsAreKept",
+			Edits: []string{
+				"hexText(records[0].Reason), hexText(records[0].Actor), secondsText(w.keep)",
+				"hexText(records[0].Reason), hexText(records[0].Actor), secondsText(0)",
+			},
+		},
+		"shared ids: a redemption is kept as long as its token": {
+			File: "postgres_write.go", Tests: "TestSharedIDs TestSharedIDsAreKept",
+			Edits: []string{
+				"hexText(r.Reason), hexText(r.Actor), secondsText(w.keep)", "hexText(r.Reason), hexText(r.Actor), secondsText(0)",
+			},
+		},
+		"shared ids: a token that lives longer is forgotten": {
+			File: "postgres_sql.go", Tests: "TestSharedIDsAreKept",
+			Edits: []string{
+				"greatest($5::pg_catalog.timestamptz, clock.now {+} {skew $8})", "(clock.now {+} {skew $8})",
+			},
+		},
 		"redeem: an attempt with a commit that failed counts": {
 			File: "postgres_write.go", Tests: "TestRedeemWhoseCommitFailed",
 			Edits: []string{"func() { won = false }", "func() {}"},

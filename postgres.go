@@ -54,6 +54,7 @@ func NewPostgres(pool *pgxpool.Pool, opts ...PostgresOption) (*Postgres, error) 
 		sql:    &stmts,
 		schema: config.schema,
 		skew:   config.issuerSkew,
+		keep:   config.keep,
 		hooks:  config.hooks,
 		run:    db,
 		wrap:   p.fail,
@@ -79,6 +80,9 @@ func (p *Postgres) Schema() string { return p.schema }
 
 // ReadOnlyConnections reports whether [WithReadOnlyConnections] was given.
 func (p *Postgres) ReadOnlyConnections() bool { return p.database.readOnly }
+
+// SharedIDs reports whether [WithSharedIDs] was given.
+func (p *Postgres) SharedIDs() bool { return p.keep > 0 }
 
 // Hooks returns the hooks of [WithHook], in their order.
 func (p *Postgres) Hooks() []Hook { return p.hooks.all }

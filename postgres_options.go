@@ -25,6 +25,7 @@ type postgresConfig struct {
 	schema       string
 	checkTimeout time.Duration
 	issuerSkew   time.Duration
+	keep         time.Duration // how long a token's row is kept at least
 	checkQueries int
 	hooks        hooks
 
@@ -95,6 +96,24 @@ func WithIssuerSkew(d time.Duration) PostgresOption {
 // ErrUnavailable too.
 func WithReadOnlyConnections() PostgresOption {
 	return postgresOption(func(c *postgresConfig) error { c.readOnlyConnections = true; return nil })
+}
+
+// WithSharedIDs is for an issuer that gives one jti to several tokens, such as an access token and
+// its longer-lived refresh token, or that puts the id of a session or a user into it. RevokeToken,
+// RevokeTokens and Redeem then keep their rows for [MaxTokenLifetime], or until the token's expiry
+// if that is later. So every token with this jti is refused, those still to be issued
+// among them, for MaxTokenLifetime from the last revocation.
+//
+// Default: a row is kept until the token that was given has expired. After a sweep, a longer-lived
+// token with the same jti is accepted again, and a single-use one can be redeemed again.
+//
+// Every program that revokes or redeems tokens of such an issuer needs the option: how long a row
+// is kept is decided when it is written, and neither a validator nor a sweeper can prolong it. It
+// holds for the tokens of all issuers of the store. Its price is a row for each logout and each
+// redeemed token, for 400 days. Tokens that carry their session's id as sid need no option:
+// RevokeSession ends them all.
+func WithSharedIDs() PostgresOption {
+	return postgresOption(func(c *postgresConfig) error { c.keep = MaxTokenLifetime + MaxLeeway; return nil })
 }
 
 var errNilOption = errors.New("an option is nil")

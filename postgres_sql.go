@@ -131,10 +131,11 @@ FROM (SELECT 1) AS one LEFT JOIN {schema}.revocations AS t ON t.key {=} ANY ((SE
 
 // Tokens and sessions. The rows come sorted by key, so that two batches lock in the same order. The
 // last WHERE spares a repeat the new row version that it does not need. A row that looks expired is
-// written all the same, and kept from now on, because the clock may be ahead.
+// written all the same, and kept from now on, because the clock may be ahead. A row is kept for $8
+// seconds at least, which are more than 0 for WithSharedIDs alone; in redeemSQL too.
 const revokeSQL = `INSERT INTO {schema}.revocations AS t (key, since, expires_at, revoked_at, scope, issuer, id, reason, actor)
 SELECT n.key, clock.now, greatest(CASE WHEN n.expires_at {<>} '' THEN n.expires_at::timestamp with time zone ELSE clock.now {+} {lifetime} END,
-           clock.now), clock.now,
+           clock.now {+} {skew $8}), clock.now,
        $1::pg_catalog.text, {decoded n.issuer}, {decoded n.id}, {note $6}, {note $7}
 FROM (SELECT pg_catalog.clock_timestamp() AS now) AS clock,
      ROWS FROM (pg_catalog.unnest($2::pg_catalog.uuid[]), pg_catalog.unnest($3::pg_catalog.text[]),
@@ -150,7 +151,7 @@ WHERE t.expires_at {<} EXCLUDED.expires_at
 // One winner: the primary key lets one insert in. A token past the leeway never wins, since its row
 // may be gone.
 const redeemSQL = `INSERT INTO {schema}.revocations (key, since, expires_at, revoked_at, scope, issuer, id, reason, actor)
-SELECT $1::pg_catalog.uuid, clock.now, greatest($5::pg_catalog.timestamptz, clock.now), clock.now,
+SELECT $1::pg_catalog.uuid, clock.now, greatest($5::pg_catalog.timestamptz, clock.now {+} {skew $8}), clock.now,
        $2::pg_catalog.text, {decoded $3::pg_catalog.text}, {decoded $4::pg_catalog.text}, {note $6}, {note $7}
 FROM (SELECT pg_catalog.clock_timestamp() AS now) AS clock
 WHERE $5::pg_catalog.timestamptz {>=} (clock.now {-} {leeway})
@@ -172,8 +173,8 @@ FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.uuid[]), pg_catalog.unnest($3::
          pg_catalog.unnest($4::pg_catalog.text[])) AS n (key, issuer, id)
 ON CONFLICT (key) DO UPDATE SET revoked_at = e.revoked_at WHERE false`
 
-// The rows of the issuers ($5) come behind those that moved, from the same snapshot, each as a check
-// returns it.
+// The rows of the issuers ($5) come behind those that moved, from the same snapshot, each
+// as a check returns it.
 const moveEpochsSQL = `WITH moved AS (
     UPDATE {schema}.revocations AS e SET
         since = greatest(pg_catalog.clock_timestamp() {+} {skew $2}, e.since) {+} interval '1 microsecond',

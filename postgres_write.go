@@ -15,6 +15,7 @@ type writer struct {
 	sql    *statements
 	schema string
 	skew   time.Duration
+	keep   time.Duration // how long a token's row is kept at least
 	hooks  hooks
 	inTx   bool // in a transaction of the caller's
 	run    runner
@@ -140,7 +141,7 @@ func (w writer) revokeStatement(scope Scope, records []Revocation) statement {
 	}
 	return statement{sql: w.sql.revoke, args: []any{
 		string(scope), hexArray(keys), textArray(issuers), textArray(ids), textArray(expiries),
-		hexText(records[0].Reason), hexText(records[0].Actor),
+		hexText(records[0].Reason), hexText(records[0].Actor), secondsText(w.keep),
 	}}
 }
 
@@ -174,7 +175,7 @@ func (w writer) Redeem(ctx context.Context, token Token, opts ...RevokeOption) (
 	}
 	insert := statement{sql: w.sql.redeem, args: []any{
 		hexKey(r.Scope.Key(r.Issuer, r.ID)), string(r.Scope), hexText(r.Issuer), hexText(r.ID), timeText(r.ExpiresAt),
-		hexText(r.Reason), hexText(r.Actor),
+		hexText(r.Reason), hexText(r.Actor), secondsText(w.keep),
 	}}
 	won := false
 	insert.scan, insert.reset = func(row) error { won = true; return nil }, func() { won = false }

@@ -138,17 +138,19 @@ type Checker interface {
 // repeat will not help. A Revoker may be used from several goroutines, unless it belongs to a
 // transaction that may not.
 //
-// A write that returned ErrUnavailable may still take effect later, even after its repeat: a
-// statement that waits for a lock is cancelled when ctx ends, but the request to cancel it may be
-// lost. A late RevokeUser, RevokeUsers or RevokeIssuer then refuses the tokens that were issued since its
-// repeat, and their users sign in once more. RevokeUserBefore names its instant and does not.
+// A write that returned ErrUnavailable may still take effect later, even after its repeat:
+// a statement that waits for a lock is cancelled when ctx ends, but the request to cancel
+// it may be lost. A late RevokeUser, RevokeUsers or RevokeIssuer then refuses the tokens
+// that were issued since its repeat, and their users sign in once more. RevokeUserBefore
+// names its instant and does not.
 type Revoker interface {
 	// RevokeToken revokes one token, by Issuer and ID. It is the logout of one device.
 	//
 	// Revoking it again succeeds, leaves the time of the first revocation as it is, and never
 	// shortens the expiry. A token that looks expired is recorded all the same, and kept for
 	// RetentionMargin from now, because the store's clock may be ahead. A zero ExpiresAt counts as
-	// MaxTokenLifetime from now.
+	// MaxTokenLifetime from now. The revocation is kept until ExpiresAt: see WithSharedIDs where a
+	// longer-lived token has the same jti.
 	RevokeToken(ctx context.Context, token Token, opts ...RevokeOption) error
 
 	// RevokeTokens revokes many tokens, all or none, in any order and with duplicates, as

@@ -82,6 +82,102 @@ func TestSweepKeepsTheMargin(t *testing.T) {
 	}
 }
 
+// endToken are the writes that end one token.
+var endToken = []struct {
+	name string // of the method
+	end  func(context.Context, revoke.Revoker, revoke.Token) error
+}{
+	{"RevokeToken", func(ctx context.Context, r revoke.Revoker, t revoke.Token) error { return r.RevokeToken(ctx, t) }},
+	{"RevokeTokens", func(ctx context.Context, r revoke.Revoker, t revoke.Token) error {
+		return r.RevokeTokens(ctx, []revoke.Token{testkit.Token(), t})
+	}},
+	{"Redeem", func(ctx context.Context, r revoke.Revoker, t revoke.Token) error { return r.Redeem(ctx, t) }},
+}
+
+// TestSharedIDs revokes an access token, of which the refresh token has the same jti, and sweeps
+// when the access token has expired. The refresh token is accepted again then, and can be redeemed
+// again, unless the program that revoked had WithSharedIDs.
+func TestSharedIDs(t *testing.T) {
+	t.Parallel()
+	for _, write := range endToken {
+		for _, shared := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/WithSharedIDs=%v", write.name, shared), func(t *testing.T) {
+				t.Parallel()
+				ctx := t.Context()
+				plain, pool := testkit.Store(t)
+				store := plain
+				if shared {
+					store = testkit.OpenStore(t, pool, revoke.WithSharedIDs())
+				}
+				if store.SharedIDs() != shared {
+					t.Errorf("SharedIDs = %v", store.SharedIDs())
+				}
+				access := testkit.Token()
+				refresh := access
+				refresh.ExpiresAt = access.ExpiresAt.Add(24 * time.Hour)
+				testkit.Must(t, write.end(ctx, store, access))
+				testkit.WantError(t, plain.Check(ctx, refresh), revoke.ErrRevoked)
+
+				// The access token and the margin are over.
+				testkit.Exec(t, pool, `UPDATE revoke.revocations SET expires_at = expires_at - interval '3 hours' WHERE scope = 'token'`)
+				testkit.Value(newSweeper(t, plain).Sweep(ctx))(t)
+				if shared {
+					testkit.WantError(t, plain.Check(ctx, refresh), revoke.ErrRevoked)
+					testkit.WantError(t, plain.Redeem(ctx, refresh), revoke.ErrRevoked)
+				} else {
+					testkit.Must(t, plain.Check(ctx, refresh))
+					testkit.Must(t, plain.Redeem(ctx, refresh))
+				}
+			})
+		}
+	}
+}
+
+// TestSharedIDsAreKept looks at how long rows are kept: for MaxTokenLifetime from each revocation,
+// and for longer where the token lives longer. A program without the option never shortens that.
+func TestSharedIDsAreKept(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	plain, pool := testkit.Store(t)
+	store := testkit.OpenStore(t, pool, revoke.WithSharedIDs())
+	expiry := func(token revoke.Token) time.Time {
+		found := testkit.Value(plain.Lookup(ctx, token))(t)
+		if len(found) != 1 {
+			t.Fatalf("Lookup = %+v", found)
+		}
+		return found[0].ExpiresAt
+	}
+	kept := time.Now().Add(revoke.MaxTokenLifetime + revoke.MaxLeeway)
+	for _, write := range endToken {
+		t.Run(write.name, func(t *testing.T) {
+			token := testkit.Token()
+			testkit.Must(t, write.end(ctx, store, token))
+			testkit.Must(t, near(expiry(token), kept))
+			first := expiry(token)
+			testkit.Must(t, plain.RevokeToken(ctx, token))
+			if again := expiry(token); !again.Equal(first) {
+				t.Errorf("a program without the option moved the expiry from %v to %v", first, again)
+			}
+			long := testkit.Token()
+			long.ExpiresAt = time.Now().Add(500 * 24 * time.Hour)
+			testkit.Must(t, write.end(ctx, store, long))
+			testkit.Must(t, near(expiry(long), long.ExpiresAt))
+		})
+	}
+	t.Run("a row of a program without the option is prolonged", func(t *testing.T) {
+		token := testkit.Token()
+		testkit.Must(t, plain.RevokeToken(ctx, token))
+		testkit.Must(t, near(expiry(token), token.ExpiresAt))
+		testkit.Must(t, store.RevokeToken(ctx, token))
+		testkit.Must(t, near(expiry(token), kept))
+	})
+	t.Run("a token past MaxLeeway is not redeemed", func(t *testing.T) {
+		token := testkit.Token()
+		token.ExpiresAt = time.Now().Add(-revoke.MaxLeeway - time.Minute)
+		testkit.WantError(t, store.Redeem(ctx, token), revoke.ErrInvalidToken)
+	})
+}
+
 // TestSweepWithoutInsert sweeps as a role that may delete and not insert, while the reserve
 // is lost.
 func TestSweepWithoutInsert(t *testing.T) {

@@ -71,7 +71,7 @@ func BenchmarkRevoke(b *testing.B) {
 	})
 }
 
-// newUsers returns users of whom nothing was revoked.
+// newUsers returns users that have not been revoked.
 func newUsers(n int) []revoke.User {
 	users := make([]revoke.User, n)
 	for i := range users {

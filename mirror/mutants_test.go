@@ -277,8 +277,8 @@ var mutants = map[string]mutation.Mutant{
 	"RevokeTokens passes by the mirror": {
 		File: "store.go", Tests: "TestOwnWritesAreEnforcedAtOnce",
 		Edits: []string{
-			"\t\t\tmade[i] = revokedToken(token)\n\t\t}\n\t\tw.made(made...)\n",
-			"\t\t\tmade[i] = revokedToken(token)\n\t\t}\n",
+			"\t\t\tmade[i] = w.token(token)\n\t\t}\n\t\tw.made(made...)\n",
+			"\t\t\tmade[i] = w.token(token)\n\t\t}\n",
 		},
 	},
 	"RevokeSession passes by the mirror": {
@@ -308,6 +308,10 @@ var mutants = map[string]mutation.Mutant{
 			"user.Subject, epochs[i].User)\n\t\t}",
 			"user.Subject, epochs[i].Issuer)\n\t\t}",
 		},
+	},
+	"a shared id is forgotten when the token has expired": {
+		File: "store.go", Tests: "TestSharedIDs",
+		Edits: []string{"if w.shared {", "if false {"},
 	},
 	"RevokeUserBefore rounds down": {
 		File: "store.go", Tests: "TestOwnWritesAreEnforcedAtOnce",

@@ -93,6 +93,54 @@ func TestLostRedemptionIsEnforcedAtOnce(t *testing.T) {
 	refuses(t, m, token, revoke.ScopeToken)
 }
 
+// The memory leaves an entry out when its row has expired. With revoke.WithSharedIDs that is not
+// when the token has which was revoked: a longer-lived token with the same jti stays refused, also
+// before the row has been read.
+func TestSharedIDs(t *testing.T) {
+	t.Parallel()
+	for _, way := range ways {
+		if way.scope != revoke.ScopeToken || way.method == "RevokeToken without expiry" {
+			continue
+		}
+		for _, shared := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/WithSharedIDs=%v", way.method, shared), func(t *testing.T) {
+				t.Parallel()
+				ctx := t.Context()
+				var opts []revoke.PostgresOption
+				if shared {
+					opts = append(opts, revoke.WithSharedIDs())
+				}
+				store, _ := testkit.Store(t, opts...)
+				m := testkit.Value(New(store, withClock(newTestClock().now)))(t)
+				source := readAll(t, m)
+				access := testkit.Token()
+				refresh := access
+				refresh.ExpiresAt = access.ExpiresAt.Add(24 * time.Hour)
+				after := access.ExpiresAt.Add(revoke.RetentionMargin + time.Minute)
+				compact := func() {
+					m.mu.Lock()
+					defer m.mu.Unlock()
+					m.compact(after)
+				}
+				testkit.Must(t, way.revoke(ctx, m.Store(), access))
+				refuses(t, m, refresh, revoke.ScopeToken)
+				compact()
+				if !shared {
+					accepts(t, m, refresh)
+					return
+				}
+				refuses(t, m, refresh, revoke.ScopeToken)
+				update(t, m, source.next())
+				compact()
+				refuses(t, m, refresh, revoke.ScopeToken)
+				if len(m.overlay) != 0 {
+					t.Errorf("after a poll that showed the row the overlay has %v", m.overlay)
+				}
+			})
+		}
+	}
+}
+
 // A write that was refused is enforced nowhere.
 func TestFailedWritesAreNotEnforced(t *testing.T) {
 	t.Parallel()

@@ -15,7 +15,9 @@ import (
 // It does not see a transaction of the caller's: after the commit call [Mirror.Sync] or
 // [Mirror.Wake], or leave the revocation to the next poll. After an error of a call,
 // the next poll finds out whether it took effect.
-func (m *Mirror) Store() revoke.Store { return store{m, writer{m.store, m.enforce}} }
+func (m *Mirror) Store() revoke.Store {
+	return store{m, writer{m.store, m.enforce, m.store.SharedIDs()}}
+}
 
 type store struct {
 	mirror *Mirror
@@ -44,7 +46,7 @@ func (s store) InTx(ctx context.Context, fn func(revoke.Revoker) error) error {
 	var made []own
 	err := s.mirror.store.InTx(ctx, func(r revoke.Revoker) error {
 		made = nil // of an attempt that was rolled back
-		return fn(writer{r, func(revocations ...own) { made = append(made, revocations...) }})
+		return fn(writer{r, func(revocations ...own) { made = append(made, revocations...) }, s.shared})
 	})
 	if err == nil && len(made) > 0 {
 		s.mirror.enforce(made...)
@@ -57,6 +59,7 @@ func (s store) InTx(ctx context.Context, fn func(revoke.Revoker) error) error {
 type writer struct {
 	revoker revoke.Revoker
 	made    func(...own)
+	shared  bool // see revoke.WithSharedIDs
 }
 
 // revoked makes a revocation that was written.
@@ -72,11 +75,20 @@ func revokedToken(token revoke.Token) own {
 	return revoked(revoke.ScopeToken, token.Issuer, token.ID, at)
 }
 
+// token makes a revocation of a token that was written. Of a shared id the store chooses until when
+// the row is kept, by its clock.
+func (w writer) token(token revoke.Token) own {
+	if w.shared {
+		token.ExpiresAt = time.Time{}
+	}
+	return revokedToken(token)
+}
+
 // RevokeToken implements [revoke.Revoker].
 func (w writer) RevokeToken(ctx context.Context, token revoke.Token, opts ...revoke.RevokeOption) error {
 	err := w.revoker.RevokeToken(ctx, token, opts...)
 	if err == nil {
-		w.made(revokedToken(token))
+		w.made(w.token(token))
 	}
 	return err
 }
@@ -87,7 +99,7 @@ func (w writer) RevokeTokens(ctx context.Context, tokens []revoke.Token, opts ..
 	if err == nil {
 		made := make([]own, len(tokens))
 		for i, token := range tokens {
-			made[i] = revokedToken(token)
+			made[i] = w.token(token)
 		}
 		w.made(made...)
 	}
@@ -149,8 +161,11 @@ func (w writer) Redeem(ctx context.Context, token revoke.Token, opts ...revoke.R
 	err := w.revoker.Redeem(ctx, token, opts...)
 	spent := (*revoke.RevokedError)(nil)
 	if err == nil || errors.As(err, &spent) {
-		r := revokedToken(token)
-		r.written = err == nil
+		r := w.token(token)
+		if err != nil { // another program may have written the row, and without WithSharedIDs
+			r = revokedToken(token)
+			r.written = false
+		}
 		w.made(r)
 	}
 	return err
