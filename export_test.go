@@ -9,6 +9,12 @@ func QueuedChecks(p *Postgres) int {
 	return len(p.checks.waiting)
 }
 
+// SwallowRows makes the reads of a store return no rows.
+func SwallowRows(p *Postgres) {
+	p.sql.check += " LIMIT 0"
+	p.sql.lookup += " LIMIT 0"
+}
+
 // CheckSQL is the statement of every check, in the default schema.
 var CheckSQL = newStatements(DefaultSchema).check
 

@@ -56,7 +56,7 @@ type WriteEvent struct {
 	Count     int    // of revocations that were asked for
 	InTx      bool   // in a transaction of the caller's, which may still be rolled back
 	Duration  time.Duration
-	Err       error // what the method returned
+	Err       error // what the method returned; an ErrUnavailable if it ended by a panic
 	Cancelled bool  // the caller's ctx was cancelled; the outcome is unknown then
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -194,6 +195,17 @@ var hookedWrites = []struct {
 	}},
 }
 
+// endingTracer calls end in the middle of a write.
+type endingTracer struct {
+	*countingTracer
+	end func()
+}
+
+func (e endingTracer) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	e.end()
+	return ctx
+}
+
 func TestWriteHook(t *testing.T) {
 	t.Parallel()
 	pool := pgserver.Pool(t, pgserver.Database(t))
@@ -269,6 +281,35 @@ func TestWriteHook(t *testing.T) {
 				t.Errorf("event %+v, the method returned %v", event, err)
 			}
 		})
+	}
+	for _, row := range hookedWrites {
+		for _, way := range []struct {
+			name string
+			end  func()
+		}{
+			{"panic", func() { panic("a tracer panics") }},
+			{"Goexit", runtime.Goexit},
+		} {
+			t.Run(row.name+"/"+way.name, func(t *testing.T) {
+				t.Parallel()
+				heard := &recorder{}
+				ended := pgserver.Pool(t, pool.Config().ConnString(), func(c *pgxpool.Config) {
+					c.ConnConfig.Tracer = endingTracer{&countingTracer{}, way.end}
+				})
+				store := testkit.OpenStore(t, ended, revoke.WithHook(heard))
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					defer func() { _ = recover() }()
+					_ = row.write(traced(t), store, testkit.Token())
+				}()
+				<-done
+				event := take[revoke.WriteEvent](t, heard)
+				if event.Operation != row.name || !errors.Is(event.Err, revoke.ErrUnavailable) {
+					t.Errorf("event %+v, want an error that matches ErrUnavailable", event)
+				}
+			})
+		}
 	}
 	t.Run("Redeem/of a spent token", func(t *testing.T) {
 		t.Parallel()

@@ -11,42 +11,57 @@ import (
 
 // RevokeUser implements [Revoker].
 func (w writer) RevokeUser(ctx context.Context, user User, opts ...RevokeOption) (epochs Epochs, err error) {
-	done := w.begin(ctx, "RevokeUser", ScopeUser, 1)
-	defer func() { done(err) }()
-	r, err := ScopeUser.Revocation(user.Issuer, user.Subject, opts...)
-	if err != nil {
-		return Epochs{}, refuse("RevokeUser", err)
-	}
-	since, err := w.moveEpochs(ctx, "RevokeUser", []Revocation{r})
-	return user.epochs(since), err
+	const operation = "RevokeUser"
+	err = w.tell(ctx, operation, ScopeUser, 1, func() error {
+		r, err := ScopeUser.Revocation(user.Issuer, user.Subject, opts...)
+		if err != nil {
+			return refuse(operation, err)
+		}
+		since, err := w.moveEpochs(ctx, operation, []Revocation{r})
+		epochs = user.epochs(since)
+		return err
+	})
+	return epochs, err
 }
 
 // RevokeUsers implements [Revoker], in two statements and one round trip.
 func (w writer) RevokeUsers(ctx context.Context, users []User, opts ...RevokeOption) (epochs []Epochs, err error) {
 	const operation = "RevokeUsers"
-	done := w.begin(ctx, operation, ScopeUser, len(users))
-	defer func() { done(err) }()
+	err = w.tell(ctx, operation, ScopeUser, len(users), func() error {
+		records, err := userRecords(users, opts)
+		if err != nil {
+			return refuse(operation, err)
+		}
+		if len(records) == 0 {
+			return nil
+		}
+		since, err := w.moveEpochs(ctx, operation, records)
+		if err != nil {
+			return err
+		}
+		epochs = make([]Epochs, len(users))
+		for i, user := range users {
+			epochs[i] = user.epochs(since)
+		}
+		return nil
+	})
+	return epochs, err
+}
+
+// userRecords returns the records of users. The error names the position of a user that is wrong.
+func userRecords(users []User, opts []RevokeOption) ([]Revocation, error) {
 	if _, err := noted(opts); err != nil {
-		return nil, refuse(operation, err)
+		return nil, err
 	}
 	records := make([]Revocation, len(users))
 	for i, user := range users {
-		if records[i], err = ScopeUser.Revocation(user.Issuer, user.Subject, opts...); err != nil {
-			return nil, refuse(operation, fmt.Errorf("user %d of %d: %w", i+1, len(users), err))
+		r, err := ScopeUser.Revocation(user.Issuer, user.Subject, opts...)
+		if err != nil {
+			return nil, fmt.Errorf("user %d of %d: %w", i+1, len(users), err)
 		}
+		records[i] = r
 	}
-	if len(records) == 0 {
-		return nil, nil
-	}
-	since, err := w.moveEpochs(ctx, operation, records)
-	if err != nil {
-		return nil, err
-	}
-	epochs = make([]Epochs, len(users))
-	for i, user := range users {
-		epochs[i] = user.epochs(since)
-	}
-	return epochs, nil
+	return records, nil
 }
 
 // epochs returns the user's epochs of those that stand by their keys, 0 where there is none.
@@ -56,17 +71,20 @@ func (u User) epochs(since map[[16]byte]int64) Epochs {
 
 // RevokeIssuer implements [Revoker].
 func (w writer) RevokeIssuer(ctx context.Context, issuer string, opts ...RevokeOption) (since time.Time, err error) {
-	done := w.begin(ctx, "RevokeIssuer", ScopeIssuer, 1)
-	defer func() { done(err) }()
-	r, err := ScopeIssuer.Revocation(issuer, "", opts...)
-	if err != nil {
-		return time.Time{}, refuse("RevokeIssuer", err)
-	}
-	moved, err := w.moveEpochs(ctx, "RevokeIssuer", []Revocation{r})
-	if err != nil {
-		return time.Time{}, err
-	}
-	return utc(moved[ScopeIssuer.Key(issuer, "")]), nil
+	const operation = "RevokeIssuer"
+	err = w.tell(ctx, operation, ScopeIssuer, 1, func() error {
+		r, err := ScopeIssuer.Revocation(issuer, "", opts...)
+		if err != nil {
+			return refuse(operation, err)
+		}
+		moved, err := w.moveEpochs(ctx, operation, []Revocation{r})
+		if err != nil {
+			return err
+		}
+		since = utc(moved[ScopeIssuer.Key(issuer, "")])
+		return nil
+	})
+	return since, err
 }
 
 // moveEpochs moves the epochs of the records, which are all of one scope, to now. It returns the
@@ -94,36 +112,43 @@ func (w writer) moveEpochs(ctx context.Context, operation string, records []Revo
 	}
 	for _, key := range keys {
 		if r.since[key] == 0 {
-			return nil, w.wrap(ctx, operation,
-				errors.New("the row of an epoch was not written: look for a trigger or a policy on revocations"))
+			return nil, w.wrap(ctx, operation, errUnwritten)
 		}
 	}
 	return r.since, nil
 }
 
 // RevokeUserBefore implements [Revoker]. Postgres keeps microseconds, so t is rounded up to one.
-func (w writer) RevokeUserBefore(ctx context.Context, user User, t time.Time, opts ...RevokeOption) (err error) {
+func (w writer) RevokeUserBefore(ctx context.Context, user User, t time.Time, opts ...RevokeOption) error {
 	const operation = "RevokeUserBefore"
-	done := w.begin(ctx, operation, ScopeUser, 1)
-	defer func() { done(err) }()
-	r, err := ScopeUser.Revocation(user.Issuer, user.Subject, opts...)
-	if err == nil && !isStorable(t) {
-		err = errors.New("time lies before 1970 or after 9999")
-	}
-	if err != nil {
-		return refuse(operation, err)
-	}
+	return w.tell(ctx, operation, ScopeUser, 1, func() error {
+		r, err := ScopeUser.Revocation(user.Issuer, user.Subject, opts...)
+		if err == nil && !isStorable(t) {
+			err = errors.New("time lies before 1970 or after 9999")
+		}
+		if err != nil {
+			return refuse(operation, err)
+		}
+		return w.raiseEpoch(ctx, operation, r, t)
+	})
+}
+
+// raiseEpoch moves the epoch in the row of r to t at least.
+func (w writer) raiseEpoch(ctx context.Context, operation string, r Revocation, t time.Time) error {
 	var v Verdict
-	stored := false
-	err = w.write(ctx, operation, statement{sql: w.sql.raiseEpoch, args: []any{
+	var outcome string // whether t may be stored, and whether a row was written
+	err := w.write(ctx, operation, statement{sql: w.sql.raiseEpoch, args: []any{
 		hexKey(r.Scope.Key(r.Issuer, r.ID)), string(r.Scope), hexText(r.Issuer), hexText(r.ID), timeText(v.Epoch(t)),
 		hexText(r.Reason), hexText(r.Actor),
-	}, scan: func(row) error { stored = true; return nil }, reset: func() { stored = false }})
-	if err == nil && !stored {
-		err = refuse(operation, fmt.Errorf("time %s lies more than %v ahead of the database's clock",
+	}, scan: func(current row) error { return current.Scan(&outcome) }, reset: func() { outcome = "" }})
+	switch {
+	case err != nil || outcome == "tt":
+		return err
+	case outcome == "ff":
+		return refuse(operation, fmt.Errorf("time %s lies more than %v ahead of the database's clock",
 			t.UTC().Format(time.RFC3339), MaxIssuerSkew))
 	}
-	return err
+	return w.wrap(ctx, operation, errUnwritten)
 }
 
 // Epochs implements [Revoker].

@@ -132,8 +132,9 @@ FROM (SELECT 1) AS one LEFT JOIN {schema}.revocations AS t ON t.key {=} ANY ((SE
 // Tokens and sessions. The rows come sorted by key, so that two batches lock in the same order. The
 // last WHERE spares a repeat the new row version that it does not need. A row that looks expired is
 // written all the same, and kept from now on, because the clock may be ahead. A row is kept for $8
-// seconds at least, which are more than 0 for WithSharedIDs alone; in redeemSQL too.
-const revokeSQL = `INSERT INTO {schema}.revocations AS t (key, since, expires_at, revoked_at, scope, issuer, id, reason, actor)
+// seconds at least, which are more than 0 for WithSharedIDs alone; in redeemSQL too. It returns how
+// many rows it wrote.
+const revokeSQL = `WITH written AS (INSERT INTO {schema}.revocations AS t (key, since, expires_at, revoked_at, scope, issuer, id, reason, actor)
 SELECT n.key, clock.now, greatest(CASE WHEN n.expires_at {<>} '' THEN n.expires_at::timestamp with time zone ELSE clock.now {+} {lifetime} END,
            clock.now {+} {skew $8}), clock.now,
        $1::pg_catalog.text, {decoded n.issuer}, {decoded n.id}, {note $6}, {note $7}
@@ -146,7 +147,9 @@ ON CONFLICT (key) DO UPDATE SET
     actor = coalesce(t.actor, EXCLUDED.actor)
 WHERE t.expires_at {<} EXCLUDED.expires_at
    OR (t.reason IS NULL AND EXCLUDED.reason IS NOT NULL)
-   OR (t.actor IS NULL AND EXCLUDED.actor IS NOT NULL)`
+   OR (t.actor IS NULL AND EXCLUDED.actor IS NOT NULL)
+RETURNING t.key)
+SELECT pg_catalog.count(*)::pg_catalog.text FROM written`
 
 // One winner: the primary key lets one insert in. A token past the leeway never wins, since its row
 // may be gone.
@@ -189,18 +192,20 @@ UNION ALL
 SELECT pg_catalog.encode(pg_catalog.uuid_send(i.key) {||} pg_catalog.timestamptz_send(i.since), 'hex')
 FROM {schema}.revocations AS i WHERE i.key {=} ANY ((SELECT $5::pg_catalog.uuid[])::pg_catalog.uuid[])`
 
-// The instant is the caller's, so one statement does.
-const raiseEpochSQL = `INSERT INTO {schema}.revocations AS e (key, since, expires_at, revoked_at, scope, issuer, id, reason, actor)
-SELECT $1::pg_catalog.uuid, $5::pg_catalog.timestamptz, greatest($5::pg_catalog.timestamptz, clock.now) {+} {lifetime}, clock.now,
-       $2::pg_catalog.text, {decoded $3::pg_catalog.text}, {decoded $4::pg_catalog.text}, {note $6}, {note $7}
-FROM (SELECT pg_catalog.clock_timestamp() AS now) AS clock
-WHERE $5::pg_catalog.timestamptz {<=} (clock.now {+} {ahead})
-ON CONFLICT (key) DO UPDATE SET
-    since = greatest(e.since, EXCLUDED.since),
-    expires_at = greatest(e.expires_at, EXCLUDED.expires_at),
-    reason = coalesce(e.reason, EXCLUDED.reason),
-    actor = coalesce(e.actor, EXCLUDED.actor)
-RETURNING 'written'::pg_catalog.text`
+// The instant is the caller's, so one statement does. It returns whether the instant may be stored,
+// and whether a row was written.
+const raiseEpochSQL = `WITH clock AS MATERIALIZED (SELECT pg_catalog.clock_timestamp() AS now), written AS (
+    INSERT INTO {schema}.revocations AS e (key, since, expires_at, revoked_at, scope, issuer, id, reason, actor)
+    SELECT $1::pg_catalog.uuid, $5::pg_catalog.timestamptz, greatest($5::pg_catalog.timestamptz, clock.now) {+} {lifetime}, clock.now,
+           $2::pg_catalog.text, {decoded $3::pg_catalog.text}, {decoded $4::pg_catalog.text}, {note $6}, {note $7}
+    FROM clock WHERE $5::pg_catalog.timestamptz {<=} (clock.now {+} {ahead})
+    ON CONFLICT (key) DO UPDATE SET
+        since = greatest(e.since, EXCLUDED.since),
+        expires_at = greatest(e.expires_at, EXCLUDED.expires_at),
+        reason = coalesce(e.reason, EXCLUDED.reason),
+        actor = coalesce(e.actor, EXCLUDED.actor)
+    RETURNING e.key)
+SELECT pg_catalog.concat($5::pg_catalog.timestamptz {<=} (clock.now {+} {ahead}), EXISTS (SELECT FROM written)) FROM clock`
 
 // The timeout of a batch is lowered to ours and never raised: where an administrator allows less,
 // that stands.

@@ -305,15 +305,93 @@ func TestUnavailable(t *testing.T) {
 	})
 }
 
-// TestWriteWithoutEffectIsAnError has a trigger that drops a new row, as a policy may: a write that
-// had no effect is an error, and never a success.
+// TestWriteWithoutEffectIsAnError has a trigger that drops a new row, or the new version of one, as
+// a policy may: a write that had no effect is an error, and never a success.
 func TestWriteWithoutEffectIsAnError(t *testing.T) {
 	t.Parallel()
+	ctx := t.Context()
 	store, pool := testkit.Store(t)
+	db := sqlDB(t, pool)
+	ways := []struct {
+		name string
+		do   func(write func(revoke.Revoker) error) error
+	}{
+		{"by the store", func(write func(revoke.Revoker) error) error { return write(store) }},
+		{"InTx", func(write func(revoke.Revoker) error) error {
+			return store.InTx(ctx, func(r revoke.Revoker) error { _ = write(r); return nil })
+		}},
+		{"WithTx", func(write func(revoke.Revoker) error) error {
+			return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return write(store.WithTx(tx)) })
+		}},
+		{"WithSQLTx", func(write func(revoke.Revoker) error) error {
+			tx := testkit.Value(db.BeginTx(ctx, nil))(t)
+			defer func() { _ = tx.Rollback() }()
+			return write(store.WithSQLTx(tx))
+		}},
+	}
 	testkit.Exec(t, pool, `CREATE FUNCTION ignore() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`)
-	testkit.Exec(t, pool, `CREATE TRIGGER ignore BEFORE INSERT ON revoke.revocations FOR EACH ROW EXECUTE FUNCTION ignore()`)
-	_, err := store.RevokeUser(t.Context(), testkit.Token().User())
-	testkit.WantError(t, err, revoke.ErrUnavailable)
+	for _, row := range []struct {
+		event  string // of the trigger
+		before bool   // the row was there
+	}{
+		{"INSERT", false},
+		{"UPDATE", true},
+	} {
+		for _, write := range hookedWrites {
+			if row.before && write.scope != revoke.ScopeUser && write.scope != revoke.ScopeIssuer {
+				continue // its row stands, and a repeat need not change it
+			}
+			for _, way := range ways {
+				t.Run(row.event+"/"+write.name+"/"+way.name, func(t *testing.T) {
+					token := testkit.Token()
+					token.Issuer += "/" + token.ID
+					if row.before {
+						testkit.Must(t, write.write(ctx, store, token))
+					}
+					testkit.Exec(t, pool, `CREATE TRIGGER ignore BEFORE `+row.event+` ON revoke.revocations FOR EACH ROW EXECUTE FUNCTION ignore()`)
+					defer testkit.Exec(t, pool, `DROP TRIGGER ignore ON revoke.revocations`)
+					testkit.WantError(t, way.do(func(r revoke.Revoker) error { return write.write(ctx, r, token) }), revoke.ErrUnavailable)
+				})
+			}
+		}
+	}
+	t.Run("one of many rows is dropped", func(t *testing.T) {
+		testkit.Exec(t, pool, `CREATE TRIGGER ignore BEFORE INSERT ON revoke.revocations FOR EACH ROW
+			WHEN (NEW.id = 'dropped') EXECUTE FUNCTION ignore()`)
+		defer testkit.Exec(t, pool, `DROP TRIGGER ignore ON revoke.revocations`)
+		good, dropped := testkit.Token(), testkit.Token()
+		dropped.ID, dropped.Subject = "dropped", "dropped"
+		testkit.WantError(t, store.RevokeTokens(ctx, []revoke.Token{good, dropped}), revoke.ErrUnavailable)
+		_, err := store.RevokeUsers(ctx, []revoke.User{good.User(), dropped.User()})
+		testkit.WantError(t, err, revoke.ErrUnavailable)
+	})
+}
+
+// TestAnswerWithoutRows has reads that are answered without the row which each answer has.
+func TestAnswerWithoutRows(t *testing.T) {
+	t.Parallel()
+	ctx, token := t.Context(), testkit.Token()
+	for _, queries := range []int{0, 1} {
+		store, _ := testkit.Store(t, revoke.WithCheckQueries(queries))
+		testkit.Must(t, store.RevokeToken(ctx, token))
+		revoke.SwallowRows(store)
+		for _, row := range []struct {
+			name string
+			read func() error
+		}{
+			{"Check", func() error { return store.Check(ctx, token) }},
+			{"Lookup", func() error { _, err := store.Lookup(ctx, token); return err }},
+			{"Epochs", func() error { _, err := store.Epochs(ctx, token.User()); return err }},
+		} {
+			t.Run(fmt.Sprintf("queries=%d/%s", queries, row.name), func(t *testing.T) {
+				err := row.read()
+				testkit.WantError(t, err, revoke.ErrUnavailable)
+				if !strings.Contains(err.Error(), "without a row") {
+					t.Errorf("%v, want it to say that there was no row", err)
+				}
+			})
+		}
+	}
 }
 
 // TestValidateWritesNothing checks with connections on which every write is an error.

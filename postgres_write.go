@@ -3,6 +3,7 @@ package revoke
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -23,13 +24,17 @@ type writer struct {
 	budget func(ctx context.Context) (context.Context, context.CancelFunc) // of a read
 }
 
-// begin returns a function that tells the hooks how a write ended.
-func (w writer) begin(ctx context.Context, operation string, scope Scope, count int) func(error) {
+// errCutOff is what hooks hear of a write that ended by a panic, or with its goroutine.
+var errCutOff = errors.New("the call ended without an answer, by a panic or with its goroutine")
+
+// tell tells the hooks how a write ended.
+func (w writer) tell(ctx context.Context, operation string, scope Scope, count int, write func() error) (err error) {
 	if w.hooks.write == nil {
-		return func(error) {}
+		return write()
 	}
 	start := time.Now()
-	return func(err error) {
+	err = fmt.Errorf("revoke: %s: %w: %w", operation, ErrUnavailable, errCutOff)
+	defer func() {
 		event := WriteEvent{
 			Operation: operation, Scope: scope, Count: count, InTx: w.inTx, Duration: time.Since(start), Err: err,
 			Cancelled: cancelled.ByCaller(ctx, err),
@@ -37,8 +42,13 @@ func (w writer) begin(ctx context.Context, operation string, scope Scope, count 
 		for _, hook := range w.hooks.write {
 			hook.OnWrite(ctx, event)
 		}
-	}
+	}()
+	err = write()
+	return err
 }
+
+// errUnwritten says that a write had no effect, which no acknowledged write may have.
+var errUnwritten = errors.New("a row was not written: look for a trigger or a policy on revocations")
 
 // write runs statements that must be durable.
 func (w writer) write(ctx context.Context, operation string, stmts ...statement) error {
@@ -94,16 +104,43 @@ func (t Token) revocation(opts []RevokeOption) (Revocation, error) {
 
 // revoke writes records of one scope that has no epochs. A zero ExpiresAt counts as
 // MaxTokenLifetime from now.
-func (w writer) revoke(ctx context.Context, operation string, scope Scope, records []Revocation, invalid error) (err error) {
-	done := w.begin(ctx, operation, scope, len(records))
-	defer func() { done(err) }()
-	if invalid != nil {
-		return refuse(operation, invalid)
+func (w writer) revoke(ctx context.Context, operation string, scope Scope, records []Revocation, invalid error) error {
+	return w.tell(ctx, operation, scope, len(records), func() error {
+		if invalid != nil {
+			return refuse(operation, invalid)
+		}
+		if len(records) == 0 {
+			return nil
+		}
+		return w.revokeSorted(ctx, operation, scope, sortByKey(records))
+	})
+}
+
+// revokeSorted writes records, and sees to it that each stands. A repeat writes nothing; its row
+// is looked for in a second statement, because the snapshot of the first does not show a row for
+// which it waited.
+func (w writer) revokeSorted(ctx context.Context, operation string, scope Scope, sorted []keyed) error {
+	s, keys := w.revokeStatement(scope, sorted)
+	written := int64(0)
+	s.scan = func(current row) error {
+		c := readColumns(current, 1)
+		written = c.number()
+		return c.err
 	}
-	if len(records) == 0 {
-		return nil
+	s.reset = func() { written = 0 }
+	if err := w.write(ctx, operation, s); err != nil || written == int64(len(keys)) {
+		return err
 	}
-	return w.write(ctx, operation, w.revokeStatement(scope, records))
+	var r answerReader
+	if err := w.run.read(ctx, w.sql.ask(keys), &r); err != nil {
+		return w.wrap(ctx, operation, err)
+	}
+	for _, key := range keys {
+		if _, stands := r.since[key]; !stands {
+			return w.wrap(ctx, operation, errUnwritten)
+		}
+	}
+	return nil
 }
 
 // keyed is a record with its key.
@@ -129,10 +166,9 @@ func sortByKey(records []Revocation) []keyed {
 	return slices.CompactFunc(sorted, func(a, b keyed) bool { return a.key == b.key })
 }
 
-// revokeStatement writes the records, which are all of one scope.
-func (w writer) revokeStatement(scope Scope, records []Revocation) statement {
-	sorted := sortByKey(records)
-	keys := make([][16]byte, len(sorted))
+// revokeStatement writes the records, which are all of one scope. It returns their keys too.
+func (w writer) revokeStatement(scope Scope, sorted []keyed) (s statement, keys [][16]byte) {
+	keys = make([][16]byte, len(sorted))
 	issuers := make([]string, len(sorted))
 	ids := make([]string, len(sorted))
 	expiries := make([]string, len(sorted))
@@ -141,8 +177,8 @@ func (w writer) revokeStatement(scope Scope, records []Revocation) statement {
 	}
 	return statement{sql: w.sql.revoke, args: []any{
 		string(scope), hexArray(keys), textArray(issuers), textArray(ids), textArray(expiries),
-		hexText(records[0].Reason), hexText(records[0].Actor), secondsText(w.keep),
-	}}
+		hexText(sorted[0].Reason), hexText(sorted[0].Actor), secondsText(w.keep),
+	}}, keys
 }
 
 // compareExpiry orders expiries, of which zero is the longest.
@@ -160,10 +196,11 @@ func compareExpiry(a, b time.Time) int {
 
 // Redeem implements [Revoker]. Where two callers meet, one waits for the other's transaction to
 // end: if that commits, the waiter has lost; if it rolls back, the waiter wins.
-func (w writer) Redeem(ctx context.Context, token Token, opts ...RevokeOption) (err error) {
-	const operation = "Redeem"
-	done := w.begin(ctx, operation, ScopeToken, 1)
-	defer func() { done(err) }()
+func (w writer) Redeem(ctx context.Context, token Token, opts ...RevokeOption) error {
+	return w.tell(ctx, "Redeem", ScopeToken, 1, func() error { return w.redeem(ctx, "Redeem", token, opts) })
+}
+
+func (w writer) redeem(ctx context.Context, operation string, token Token, opts []RevokeOption) error {
 	var v Verdict
 	r, err := token.revocation(opts)
 	if err != nil {

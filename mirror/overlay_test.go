@@ -377,12 +377,14 @@ func TestOwnWriteWhileTheWallClockIsAhead(t *testing.T) {
 	refuses(t, m, tokenOf("a"), revoke.ScopeToken)
 }
 
-// loseWrites makes the database lose what is written with the reason "lost", as a failover does.
+// loseWrites makes the database lose what is written with the reason "lost" when it commits: the
+// write is acknowledged, as before a failover that loses the commit.
 func loseWrites(tb testing.TB, pool *pgxpool.Pool) {
 	tb.Helper()
-	testkit.Exec(tb, pool, "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
-	testkit.Exec(tb, pool, `CREATE TRIGGER lose BEFORE INSERT ON revoke.revocations FOR EACH ROW
-		WHEN (NEW.reason = 'lost') EXECUTE FUNCTION lose()`)
+	testkit.Exec(tb, pool, `CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS
+		'BEGIN DELETE FROM revoke.revocations WHERE key = NEW.key; RETURN NULL; END'`)
+	testkit.Exec(tb, pool, `CREATE CONSTRAINT TRIGGER lose AFTER INSERT ON revoke.revocations DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW WHEN (NEW.reason = 'lost') EXECUTE FUNCTION lose()`)
 }
 
 // A revocation that was acknowledged and is lost is reported once. Then memory answers
