@@ -217,6 +217,10 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "postgres_write.go", Tests: "TestRedeemWhoseCommitFailed",
 			Edits: []string{"func() { won = false }", "func() {}"},
 		},
+		"validator: a token that is bound to a key passes for a bearer token": {
+			File: "validator.go", Tests: "TestBoundTokens",
+			Edits: []string{"read.Claims.IsBound && !v.boundTokens && !mayBeExpired", "false"},
+		},
 		"sweeper: the reserve is not restored": {
 			File: "sweeper.go", Tests: "TestSweepRestoresTheReserve",
 			Edits: []string{"statement{sql: s.store.sql.keepReserve}", "statement{sql: \"SELECT 1\"}"},

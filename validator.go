@@ -65,7 +65,8 @@ type Validator struct {
 // A token must have exp, iat, sub, jti and iss, unless an option says otherwise, because one
 // that lacks them could not be revoked. These, sid, nbf and aud, must occur once, in exactly
 // this spelling, and be of the right type and length. A token with the typ of another kind than
-// an access token is refused: see [WithTokenType].
+// an access token is refused: see [WithTokenType]. So is one that is bound to a key: see
+// [WithBoundTokens].
 func NewValidator(checker Checker, issuer string, audience Audience, keyfunc jwt.Keyfunc, algorithms []string,
 	opts ...ValidatorOption,
 ) (*Validator, error) {
@@ -95,9 +96,9 @@ func NewValidator(checker Checker, issuer string, audience Audience, keyfunc jwt
 	if err != nil {
 		return nil, fmt.Errorf("revoke: %s: %w", constructor, err)
 	}
-	var extra []string
+	extra := []string{strictjwt.ConfirmationClaim}
 	if v.epochClaim {
-		extra = []string{strictjwt.EpochClaim}
+		extra = append(extra, strictjwt.EpochClaim)
 	}
 	v.kind = strictjwt.AccessToken(v.tokenType, extra...)
 	if len(v.parserOptions) > 0 {
@@ -214,9 +215,9 @@ func (v *Validator) validate(ctx context.Context, text string) (*Verified, error
 }
 
 // Identify returns the identity of a token that may have expired, and does not ask whether it
-// was revoked. Everything else is as in Validate. It is for a logout of this token and its
-// session, which a user may ask for with an expired one. A handler that ends more than that
-// demands a token that passes Validate.
+// was revoked, or whether it is bound to a key. Everything else is as in Validate. It is for a
+// logout of this token and its session, which a user may ask for with an expired one. A handler
+// that ends more than that demands a token that passes Validate.
 func (v *Validator) Identify(ctx context.Context, text string) (Token, error) {
 	verified, err := v.read(ctx, "Identify", text, true)
 	if err != nil {
@@ -241,6 +242,10 @@ func (v *Validator) read(ctx context.Context, operation, text string, mayBeExpir
 	}
 	if err == nil {
 		err = v.checkTimes(&read.Claims, now, mayBeExpired)
+	}
+	// Identify passes over the binding: a token that a thief of it cannot use can still be ended.
+	if err == nil && read.Claims.IsBound && !v.boundTokens && !mayBeExpired {
+		err = errBound
 	}
 	if err == nil && v.claims != nil {
 		err = v.checkParserOptions(&read.Claims, token.ExpiresAt, now, mayBeExpired)
@@ -267,6 +272,11 @@ func named(read *strictjwt.Claims) Token {
 	}
 	return token
 }
+
+// errBound refuses a token that is bound to a key, for which a bearer token must not pass (RFC 9449
+// §7.2, RFC 8705 §3).
+var errBound = errors.New("the token is bound to a key by its claim \"cnf\", and so is no bearer token: " +
+	"see WithBoundTokens")
 
 // checkParserOptions applies the caller's options of golang-jwt.
 func (v *Validator) checkParserOptions(read *strictjwt.Claims, expiresAt, now time.Time, mayBeExpired bool) error {

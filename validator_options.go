@@ -34,6 +34,7 @@ type validatorConfig struct {
 	epochClaim    bool
 	optional      optionalClaims
 	session       bool // sid is required
+	boundTokens   bool // cnf is accepted
 	now           func() time.Time
 	parserOptions []jwt.ParserOption
 	checks        []func(context.Context, *Verified) error
@@ -175,6 +176,16 @@ func WithOptionalIssuer() ValidatorOption {
 // token without sid is not part of any session.
 func WithRequiredSession() ValidatorOption {
 	return validatorOption(func(c *validatorConfig) error { c.session = true; return nil })
+}
+
+// WithBoundTokens accepts tokens that the claim cnf binds to a key: of DPoP (RFC 9449) and of
+// client certificates (RFC 8705). Such a token is good only beside a proof that the sender has the
+// key, and the validator does not see the request. So the app verifies the proof at each request,
+// or the token is as good as a bearer token for a thief. A cnf must be an object (RFC 7800 §3.1);
+// null is no cnf. Default: Validate refuses a token with a cnf (RFC 9449 §7.2). Identify accepts
+// it, so that it can be revoked.
+func WithBoundTokens() ValidatorOption {
+	return validatorOption(func(c *validatorConfig) error { c.boundTokens = true; return nil })
 }
 
 // WithClock sets the validator's clock. It must be safe for several goroutines. Default:

@@ -32,7 +32,7 @@ type introspection struct{ tokenEndpoint }
 //     token has;
 //   - scope and username, if they are strings;
 //   - cnf, if it is an object: a token that is bound to a key must not be used without it (RFC 8705
-//     §3.2);
+//     §3.2). Such a token is active only if its validator has revoke.WithBoundTokens;
 //   - for access tokens token_type: "DPoP" if cnf has jkt (RFC 9449 §6.2), and otherwise "Bearer".
 //
 // Other claims are left out, so a claim cannot pass for a member of the answer. [WithMembers] adds

@@ -109,7 +109,7 @@ func TestRFC7662Section2_2Active(t *testing.T) {
 		"aud": []string{"api", "web"}, "nbf": float64(notBefore) - 0.5,
 		"scope": "read <write>", "username": "Ada", "email": "ada@example.org", "active": false, "Active": false, "token_type": "x",
 	})
-	few := claims("2", jwt.MapClaims{"sid": nil, "client_id": nil, "aud": "api", "scope": []string{"read"}, "username": 7, "cnf": "x"})
+	few := claims("2", jwt.MapClaims{"sid": nil, "client_id": nil, "aud": "api", "scope": []string{"read"}, "username": 7})
 	optional := claims("3", jwt.MapClaims{"sid": nil, "iat": nil, "jti": nil})
 	byClaim := claims("4", jwt.MapClaims{"azp": "desk", "sid": nil})
 	for _, c := range []struct {
@@ -222,6 +222,7 @@ func TestRFC7662Section2_2Inactive(t *testing.T) {
 		{"without jti", sign(t, accessType, claims("1", jwt.MapClaims{"jti": nil}))},
 		{"client that is no text", sign(t, accessType, claims("1", jwt.MapClaims{"client_id": 7}))},
 		{"client twice", with(`"client_id":"web"`)},
+		{"cnf that is no object", with(`"cnf":"x"`)},
 		{"cnf twice", with(`"cnf":{},"cnf":{"jkt":"x"}`)},
 		{"another spelling of jti", with(`"JTI":"2"`)},
 	} {

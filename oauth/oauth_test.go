@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,9 +69,10 @@ func validatorOf(tb testing.TB, checker revoke.Checker, typ string, opts ...revo
 		append(opts, revoke.WithTokenType(typ))...))(tb)
 }
 
-// kindsOver returns access and refresh tokens, judged by the checker.
+// kindsOver returns access and refresh tokens, judged by the checker. They may be bound to keys.
 func kindsOver(tb testing.TB, checker revoke.Checker, opts ...revoke.ValidatorOption) []oauth.Tokens {
 	tb.Helper()
+	opts = append(slices.Clone(opts), revoke.WithBoundTokens())
 	return []oauth.Tokens{
 		oauth.AccessTokens(validatorOf(tb, checker, accessType, opts...)),
 		oauth.RefreshTokens(validatorOf(tb, checker, refreshType, opts...)),

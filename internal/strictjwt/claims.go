@@ -21,6 +21,7 @@ type Claims struct {
 
 	Epochs   string // the epoch claim as JSON text
 	HasNonce bool   // there is a nonce, of any type
+	IsBound  bool   // there is a cnf other than null
 
 	// IsLogout says that the claim events marks a logout token. If events is not among
 	// the claims that are read, it belongs to the app and may be of any type, and
@@ -68,6 +69,9 @@ func numericDate(seconds int64) *jwt.NumericDate {
 	return &jwt.NumericDate{Time: time.Unix(seconds, 0)}
 }
 
+// ConfirmationClaim is the name of the claim that binds a token to a key (RFC 7800 §3.1).
+const ConfirmationClaim = "cnf"
+
 // registeredClaims are the claims that every kind of token reads.
 var registeredClaims = []string{"iss", "sub", "jti", "sid", "iat", "exp", "nbf", "aud"}
 
@@ -88,6 +92,8 @@ var claimReaders = map[string]claimReader{
 	EpochClaim: func(c *Claims, _, value string) error { c.Epochs = value; return nil },
 	"events":   readEvents,
 	"nonce":    func(c *Claims, _, _ string) error { c.HasNonce = true; return nil },
+
+	ConfirmationClaim: readConfirmation,
 }
 
 // ReadClaims reads the claims of these names from a JSON object, which must be
@@ -237,6 +243,15 @@ func readAudience(c *Claims, name, value string) error {
 	}
 	if len(c.Audience) == 0 {
 		return fmt.Errorf("%q is empty: %w", name, jwt.ErrInvalidType)
+	}
+	return nil
+}
+
+// readConfirmation reads cnf, which must be an object (RFC 7800 §3.1). null is no claim.
+func readConfirmation(c *Claims, name, value string) error {
+	c.IsBound = value != "null"
+	if c.IsBound && value[0] != '{' {
+		return fmt.Errorf("%q is no object: %w", name, jwt.ErrInvalidType)
 	}
 	return nil
 }
