@@ -88,7 +88,12 @@ func invalidClient(cause error) error {
 
 // clientCredentials returns what the request's credentials may mean, the likelier first: one
 // pair, or for a Basic header up to two. A client authenticates in one way (RFC 6749 §2.3).
-// With Basic it may repeat its id in the body.
+// With Basic it may repeat its id in the body, and its secret beside the id, as lua-resty-openidc
+// does: the same pair twice is one authentication.
+//
+// Only Basic authenticates a client. A header of another scheme, such as a Bearer token that an
+// app adds to all of its requests, is passed over beside the id of a public client. Beside a
+// secret it is refused, because it may be meant for the authentication.
 func clientCredentials(r *http.Request, form url.Values) ([]credentials, error) {
 	headers := r.Header.Values("Authorization")
 	// An empty parameter counts as missing (RFC 6749 §3.2).
@@ -101,40 +106,45 @@ func clientCredentials(r *http.Request, form url.Values) ([]credentials, error) 
 	case len(headers) == 0:
 		return presentable(body), nil
 	}
-	basic, err := basicCredentials(headers[0])
+	basic, isBasic, err := basicCredentials(headers[0])
 	switch {
+	case !isBasic && body.id != "" && body.secret == "":
+		return presentable(body), nil
 	case err != nil:
 		return nil, invalidClient(err)
-	case body.secret != "":
-		return nil, endpoint.InvalidRequest("the client authenticates in two ways")
-	case body.id == "":
+	case body == credentials{}:
 		return presentable(basic...), nil
 	}
-	named := slices.DeleteFunc(basic, func(c credentials) bool { return c.id != body.id })
-	if len(named) == 0 {
-		return nil, endpoint.InvalidRequest("client_id is not the client of the Authorization header")
+	same := slices.DeleteFunc(basic, func(c credentials) bool {
+		return c.id != body.id || body.secret != "" && c.secret != body.secret
+	})
+	switch {
+	case len(same) > 0:
+		return presentable(same...), nil
+	case body.secret != "":
+		return nil, endpoint.InvalidRequest("the client authenticates in two ways")
 	}
-	return presentable(named...), nil
+	return nil, endpoint.InvalidRequest("client_id is not the client of the Authorization header")
 }
 
 // basicCredentials reads the value of an Authorization header (RFC 7617 §2). It returns the pair
 // decoded as in forms (RFC 6749 §2.3.1), and the pair as it was sent, if they differ. An id with a
-// colon can only be sent encoded.
-func basicCredentials(header string) ([]credentials, error) {
+// colon can only be sent encoded. isBasic says whether the scheme is Basic, in upper or lower case.
+func basicCredentials(header string) (pairs []credentials, isBasic bool, err error) {
 	scheme, rest, _ := strings.Cut(strings.Trim(header, " \t"), " ")
 	if !strings.EqualFold(scheme, "Basic") {
-		return nil, fmt.Errorf("%w: the scheme of its Authorization header is not Basic", ErrInvalidClient)
+		return nil, false, fmt.Errorf("%w: the scheme of its Authorization header is not Basic", ErrInvalidClient)
 	}
 	text, err := base64.StdEncoding.DecodeString(strings.TrimLeft(rest, " "))
 	id, secret, paired := strings.Cut(string(text), ":")
 	if err != nil || !paired {
-		return nil, fmt.Errorf("%w: what follows Basic is not an id and a secret", ErrInvalidClient)
+		return nil, true, fmt.Errorf("%w: what follows Basic is not an id and a secret", ErrInvalidClient)
 	}
 	raw := credentials{id, secret}
 	if decoded, ok := raw.decoded(); ok && decoded != raw {
-		return []credentials{decoded, raw}, nil
+		return []credentials{decoded, raw}, true, nil
 	}
-	return []credentials{raw}, nil
+	return []credentials{raw}, true, nil
 }
 
 // decoded returns the pair decoded as in forms, and false if it is not encoded so.

@@ -54,6 +54,7 @@ func TestRFC6749Section2_3_1Secrets(t *testing.T) {
 		manners := []manner{
 			{"encoded", post(encoded(id, secret), "token", "x")},
 			{"encoded, id in the body", post(encoded(id, secret), "token", "x", "client_id", id)},
+			{"encoded, id and secret in the body", post(encoded(id, secret), "token", "x", "client_id", id, "client_secret", secret)},
 			{"encoded, empty secret in the body", post(encoded(id, secret), "token", "x", "client_secret", "")},
 			{"encoded, %20 for a space", post(basic(percent(id), percent(secret)), "token", "x")},
 			{"body", post("", "token", "x", "client_id", id, "client_secret", secret)},
@@ -61,7 +62,11 @@ func TestRFC6749Section2_3_1Secrets(t *testing.T) {
 		if id != "an:id" { // an id with a colon cannot be sent raw (RFC 7617 §2)
 			manners = append(manners,
 				manner{"raw", post(basic(id, secret), "token", "x")},
-				manner{"raw, id in the body", post(basic(id, secret), "token", "x", "client_id", id)})
+				manner{"raw, id in the body", post(basic(id, secret), "token", "x", "client_id", id)},
+				manner{
+					"raw, id and secret in the body",
+					post(basic(id, secret), "token", "x", "client_id", id, "client_secret", secret),
+				})
 		}
 		for _, m := range manners {
 			t.Run(id+"/"+m.name, func(t *testing.T) {
@@ -157,6 +162,19 @@ func TestRFC6749Section5_2Client(t *testing.T) {
 		{"another scheme", post("Negotiate x", "token", "x"), 401, 0},
 		{"two headers", twoHeaders, 400, 0},
 		{"two ways", post(by("web"), "token", "x", "client_secret", secrets["web"]), 400, 0},
+		{"two secrets", post(by("web"), "token", "x", "client_id", "web", "client_secret", "x"), 400, 0},
+		{"two secrets, a wrong one in the header", post(basic("web", "x"), "token", "x", "client_id", "web", "client_secret", secrets["web"]), 400, 0},
+		{"two secrets, none in the header", post(basic("web", ""), "token", "x", "client_id", "web", "client_secret", secrets["web"]), 400, 0},
+		{"two clients with one secret", post(by("web"), "token", "x", "client_id", "other", "client_secret", secrets["web"]), 400, 0},
+		{"a wrong secret twice", post(basic("web", "x"), "token", "x", "client_id", "web", "client_secret", "x"), 401, 1},
+		{"Bearer, and a client with a secret that presents none", post("Bearer x", "token", "x", "client_id", "web"), 401, 1},
+		{"Negotiate, and a good secret", post("Negotiate x", "token", "x", "client_id", "web", "client_secret", secrets["web"]), 401, 0},
+		{"Basic that is no pair, and a public client", post("Basic ???", "token", "x", "client_id", "spa"), 401, 0},
+		{"Basic of another, and a public client", post(by("web"), "token", "x", "client_id", "spa"), 400, 0},
+		{"Bearer, and a public client", post("Bearer x", "token", "x", "client_id", "spa"), 200, 1},
+		{"bearer in lower case, and a public client", post("bearer x", "token", "x", "client_id", "spa"), 200, 1},
+		{"Negotiate, and a public client", post("Negotiate x", "token", "x", "client_id", "spa"), 200, 1},
+		{"Bearer without a token, and a public client", post("Bearer", "token", "x", "client_id", "spa"), 200, 1},
 		{"two clients", post(by("web"), "token", "x", "client_id", "other"), 400, 0},
 		{"a public client", post("", "token", "x", "client_id", "spa"), 200, 1},
 		{"a public client by Basic", post(basic("spa", ""), "token", "x"), 200, 1},

@@ -19,8 +19,8 @@ type revocation struct {
 
 // NewRevocation returns the OAuth 2.0 revocation endpoint (RFC 7009): a handler of POST with a
 // form, in which a client names the token to revoke. The client authenticates by HTTP Basic, or
-// by client_id and client_secret in the form. The token may have expired. NewRevocation starts
-// nothing. The error names the wrong argument or option.
+// by client_id and client_secret in the form, or by the same pair in both. The token may have
+// expired. NewRevocation starts nothing. The error names the wrong argument or option.
 //
 // A refresh token is revoked together with its session, and so with every access token that
 // carries the session's sid. An access token is revoked alone, unless [WithWholeSession] is

@@ -40,6 +40,7 @@ func TestLogoutRequest(t *testing.T) {
 		{"as it should be", delivery(token), 200},
 		{"other parameters", delivery("a=1&" + token + "&a=2"), 200},
 		{"charset", typed(token, "application/x-www-form-urlencoded; charset=UTF-8"), 200},
+		{"another charset", typed(token, "application/x-www-form-urlencoded; charset=latin1"), 200},
 		{"GET", method(http.MethodGet), 405},
 		{"PUT", method(http.MethodPut), 405},
 		{"in the URL", inURL(""), 400},

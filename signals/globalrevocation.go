@@ -89,7 +89,7 @@ func (g *globalRevocation) revoke(w http.ResponseWriter, r *http.Request) error 
 	if err := g.authorize(r); err != nil {
 		return g.refusedCaller(w, err)
 	}
-	body, err := endpoint.ReadBody(w, r, "application/json")
+	body, err := endpoint.ReadJSON(w, r)
 	if err != nil {
 		return err
 	}

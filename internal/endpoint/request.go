@@ -14,14 +14,22 @@ import (
 // room.
 const maxBody = 64 << 10
 
-// ReadForm reads the body of a POST as application/x-www-form-urlencoded. Each parameter in
+const formType = "application/x-www-form-urlencoded"
+
+// ReadForm reads the body of a POST as application/x-www-form-urlencoded. Parameters of the type,
+// such as a charset, are ignored. Each parameter in
 // names may occur once in the body. None of them may stand in the URL, which is written to
 // logs. Other parameters are ignored (RFC 6749 §3.1 and §3.2). The error is an [*Error].
 func ReadForm(w http.ResponseWriter, r *http.Request, names ...string) (url.Values, error) {
 	if err := OnlyPost(w, r); err != nil {
 		return nil, err
 	}
-	data, err := ReadBody(w, r, "application/x-www-form-urlencoded")
+	// The registered type has no parameters, and some clients send a charset.
+	got, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	if !strings.EqualFold(strings.Trim(got, " \t"), formType) {
+		return nil, InvalidRequest("the body is not %s", formType)
+	}
+	data, err := readBody(w, r)
 	if err != nil {
 		return nil, err
 	}
@@ -53,13 +61,19 @@ func OnlyPost(w http.ResponseWriter, r *http.Request) error {
 	return &Error{http.StatusMethodNotAllowed, "invalid_request", "the method is not POST"}
 }
 
-// ReadBody reads a body of this media type and of at most 64 KiB. The error is an [*Error].
-func ReadBody(w http.ResponseWriter, r *http.Request, mediaType string) ([]byte, error) {
+// ReadJSON reads a body of JSON and of at most 64 KiB, in UTF-8 (RFC 8259 §8.1). The error is an
+// [*Error].
+func ReadJSON(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	const mediaType = "application/json"
 	got, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, named := parameters["charset"]
 	if err != nil || got != mediaType || named && !strings.EqualFold(charset, "utf-8") {
 		return nil, InvalidRequest("the body is not %s", mediaType)
 	}
+	return readBody(w, r)
+}
+
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.Body == nil { // a server of net/http sets it, another caller of ServeHTTP may not
 		return nil, nil
 	}
