@@ -10,26 +10,57 @@ import (
 
 // cookie is the cookie in which a browser keeps its token.
 type cookie struct {
-	name, path string
-	sameSite   http.SameSite
+	name, path  string
+	sameSite    http.SameSite
+	partitioned bool
 }
 
 func (c *cookie) with(value string) *http.Cookie {
-	return &http.Cookie{Name: c.name, Value: value, Path: c.path, HttpOnly: true, Secure: true, SameSite: c.sameSite}
+	return &http.Cookie{
+		Name: c.name, Value: value, Path: c.path, HttpOnly: true, Secure: true, SameSite: c.sameSite, Partitioned: c.partitioned,
+	}
 }
 
-// expired returns the cookie that makes a browser delete its own.
-func (c *cookie) expired() *http.Cookie {
-	deleted := c.with("")
-	deleted.MaxAge = -1
-	return deleted
+// set makes a browser keep the value for the duration. A browser that knows Max-Age goes by it
+// (RFC 6265 §5.3), and then its clock may be wrong.
+func (c *cookie) set(w http.ResponseWriter, value string, expiresAt time.Time) {
+	cookie := c.with(value)
+	if !expiresAt.IsZero() {
+		cookie.Expires = expiresAt.UTC()
+		// 0 would be no Max-Age. Less makes the browser delete its cookie.
+		if cookie.MaxAge = int(min(time.Until(expiresAt), maxCookieAge) / time.Second); cookie.MaxAge <= 0 {
+			cookie.MaxAge = -1
+		}
+	}
+	http.SetCookie(w, cookie)
+}
+
+// longAgo is the expiry of a cookie that is deleted.
+var longAgo = time.Unix(0, 0)
+
+// clear makes a browser delete its cookie.
+func (c *cookie) clear(w http.ResponseWriter) {
+	c.set(w, "", longAgo)
+	if c.partitioned {
+		c.clearUnpartitioned(w)
+	}
+}
+
+// clearUnpartitioned makes a browser delete the cookie that it got before the app asked for
+// WithPartitioned. To a browser that knows Partitioned it is another cookie of the same name.
+func (c *cookie) clearUnpartitioned(w http.ResponseWriter) {
+	other := *c
+	other.partitioned = false
+	other.set(w, "", longAgo)
 }
 
 // WithCookie accepts the token from a cookie too, for browsers. [Guard.SetCookie] sets the cookie.
 //
 // If path is "/", the name gets the prefix __Host-, which binds the cookie to this host and to
 // TLS. For another path it is __Secure-, and then a subdomain can set a cookie of this name for
-// the whole domain. Two cookies of the name are answered with 400.
+// the whole domain. Two cookies of the name are answered with 400, unless a Bearer header decides.
+// The cookie is Secure, and Safari keeps no Secure cookie of http://localhost, as Chrome and
+// Firefox do: for Safari, develop over TLS.
 //
 // A request with the cookie and an unsafe method must come from the same origin, or from one of
 // [WithTrustedOrigin]: see http.CrossOriginProtection. GET, HEAD and OPTIONS are accepted from any
@@ -41,7 +72,7 @@ func WithCookie(name, path string) Option {
 		if path != "/" {
 			prefix = "__Secure-"
 		}
-		cookie := &cookie{prefix + name, path, http.SameSiteLaxMode}
+		cookie := &cookie{name: prefix + name, path: path, sameSite: http.SameSiteLaxMode}
 		if name == "" || !strings.HasPrefix(path, "/") {
 			return fmt.Errorf("cookie name %q is empty, or its path %q does not begin with /", name, path)
 		}
@@ -68,11 +99,33 @@ func WithSameSite(mode http.SameSite) Option {
 	}
 }
 
+// WithPartitioned gives the cookie the attribute Partitioned (CHIPS): a page that another site
+// embeds has a cookie of its own for each embedding site. It must follow [WithCookie]. Browsers
+// send the cookie to an embedded page only with http.SameSiteNoneMode. Default: not partitioned.
+func WithPartitioned() Option {
+	return func(o *options) error {
+		if o.cookie == nil {
+			return errors.New("WithPartitioned needs WithCookie before it")
+		}
+		o.cookie.partitioned = true
+		return nil
+	}
+}
+
 // WithTrustedOrigin accepts requests with the cookie from pages of another origin, such as
 // "https://app.example", and lets such requests pass [Guard.RequireSameOrigin]. If the origin is of
 // another site, browsers send the cookie only with http.SameSiteNoneMode.
+//
+// The origin is compared with the header Origin byte by byte. One that no browser sends is an
+// error: without a scheme, in upper case, with a wildcard, a default port, a user, a path or a
+// slash at its end.
 func WithTrustedOrigin(origin string) Option {
-	return func(o *options) error { return o.crossOrigin.AddTrustedOrigin(origin) }
+	return func(o *options) error {
+		if err := checkOrigin(origin); err != nil {
+			return err
+		}
+		return o.crossOrigin.AddTrustedOrigin(origin)
+	}
 }
 
 // errNoCookie refuses to set the cookie of a guard without [WithCookie].
@@ -82,9 +135,13 @@ var errNoCookie = errors.New("revokehttp: the guard has no cookie: see WithCooki
 // ignore a longer cookie without an error.
 const maxCookie = 4096
 
+// maxCookieAge is the longest time for which browsers keep a cookie (RFC 6265bis §5.5).
+const maxCookieAge = 400 * 24 * time.Hour
+
 // SetCookie puts a token into the guard's cookie: HttpOnly, Secure, SameSite, in an answer that no
 // cache may store. The browser deletes the cookie at expiresAt, the token's expiry; if expiresAt is
-// zero, when the browser is closed. Call SetCookie before the body is written.
+// zero, when the browser is closed. Max-Age says it by this machine's clock, and Expires for old
+// browsers by theirs. Call SetCookie before the body is written.
 //
 // If the guard has no cookie, if token is no token, or if name and token are longer than
 // 4096 bytes, which browsers ignore, SetCookie sets nothing and returns an error.
@@ -98,10 +155,11 @@ func (g *Guard) SetCookie(w http.ResponseWriter, token string, expiresAt time.Ti
 	if size := len(g.cookie.name) + len(token); size > maxCookie {
 		return fmt.Errorf("revokehttp: SetCookie: name and token are %d bytes long, and browsers keep %d", size, maxCookie)
 	}
-	cookie := g.cookie.with(token)
-	cookie.Expires = expiresAt.UTC()
 	w.Header().Set("Cache-Control", "no-store") // RFC 6749 §5.1
-	http.SetCookie(w, cookie)
+	if g.cookie.partitioned {
+		g.cookie.clearUnpartitioned(w) // two cookies of the name would be refused
+	}
+	g.cookie.set(w, token, expiresAt)
 	return nil
 }
 
@@ -111,6 +169,6 @@ func (g *Guard) ClearCookie(w http.ResponseWriter) error {
 	if g.cookie == nil {
 		return errNoCookie
 	}
-	http.SetCookie(w, g.cookie.expired())
+	g.cookie.clear(w)
 	return nil
 }

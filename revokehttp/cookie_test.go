@@ -2,10 +2,13 @@ package revokehttp_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pgrevoke/revoke/internal/testkit"
@@ -28,7 +31,12 @@ func TestCookie(t *testing.T) {
 		{"another name", testkit.Request("GET", "/", "Cookie", "session="+good), 401, false},
 		{"empty", testkit.Request("GET", "/", "Cookie", "__Host-session="), 401, false},
 		{"header instead", testkit.Request("GET", "/", "Authorization", bearer), 200, false},
-		{"with a header", testkit.Request("GET", "/", "Cookie", cookie, "Authorization", bearer), 400, false},
+		{"with a good header", testkit.Request("GET", "/", "Cookie", cookie, "Authorization", bearer), 200, false},
+		{"stale, with a good header", testkit.Request("GET", "/", "Cookie", "__Host-session=x", "Authorization", bearer), 200, false},
+		{"twice, with a good header", testkit.Request("GET", "/", "Cookie", cookie+"; "+cookie, "Authorization", bearer), 200, false},
+		{"good, with an invalid header", testkit.Request("GET", "/", "Cookie", cookie, "Authorization", "Bearer x"), 401, false},
+		{"good, with a header without a token", testkit.Request("GET", "/", "Cookie", cookie, "Authorization", "Bearer"), 400, false},
+		{"good, with two headers", testkit.Request("GET", "/", "Cookie", cookie, "Authorization", bearer, "Authorization", bearer), 400, false},
 		{"with another scheme", testkit.Request("GET", "/", "Cookie", cookie, "Authorization", "Basic YTpi"), 200, true},
 		{"twice", testkit.Request("GET", "/", "Cookie", cookie+"; "+cookie), 400, false},
 		{"POST of a client", testkit.Request("POST", "/", "Cookie", cookie), 200, true},
@@ -40,6 +48,14 @@ func TestCookie(t *testing.T) {
 			testkit.Request("POST", "/", "Cookie", cookie, "Sec-Fetch-Site", "cross-site", "Origin", "https://app.example"), 200, true,
 		},
 		{"GET of another site", testkit.Request("GET", "/", "Cookie", cookie, "Sec-Fetch-Site", "cross-site"), 200, true},
+		{
+			"cookie and header of another site",
+			testkit.Request("POST", "/", "Cookie", cookie, "Authorization", bearer, "Sec-Fetch-Site", "cross-site"), 200, false,
+		},
+		{
+			"cookie and another scheme, of another site",
+			testkit.Request("POST", "/", "Cookie", cookie, "Authorization", "Basic YTpi", "Sec-Fetch-Site", "cross-site"), 403, false,
+		},
 		{"header of another site", testkit.Request("POST", "/", "Authorization", bearer, "Sec-Fetch-Site", "cross-site"), 200, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -119,52 +135,79 @@ func TestCookieNames(t *testing.T) {
 	}
 }
 
-// TestVary follows RFC 9110 §12.5.5: a cache that stores an answer must not serve it to another
-// browser.
-func TestVary(t *testing.T) {
+// TestCookieAttributes sets and clears a cookie of which scripts and other hosts get nothing.
+func TestCookieAttributes(t *testing.T) {
 	t.Parallel()
 	good := mint(t, "1", "s", time.Hour)
 	for _, c := range []struct {
-		name string
-		opts []revokehttp.Option
-		want string
-	}{
-		{"without a cookie", nil, ""},
-		{"with a cookie", []revokehttp.Option{revokehttp.WithCookie("session", "/")}, "Cookie"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
+		path, name  string
+		partitioned bool
+	}{{"/", "__Host-session", false}, {"/", "__Host-session", true}, {"/app", "__Secure-session", false}} {
+		t.Run(fmt.Sprintf("path %s/partitioned %v", c.path, c.partitioned), func(t *testing.T) {
 			t.Parallel()
-			s := newService(t, c.opts...)
-			for _, token := range []string{"Bearer " + good, "Bearer x", ""} {
-				w := testkit.Serve(s.handler, testkit.Request("GET", "/", "Authorization", token))
-				if got := w.Header().Get("Vary"); got != c.want {
-					t.Errorf("Vary of %d is %q, want %q", w.Code, got, c.want)
+			opts := []revokehttp.Option{revokehttp.WithCookie("session", c.path), revokehttp.WithSameSite(http.SameSiteStrictMode)}
+			if c.partitioned {
+				opts = append(opts, revokehttp.WithPartitioned())
+			}
+			guard := newService(t, opts...).guard
+			w := httptest.NewRecorder()
+			testkit.Must(t, guard.SetCookie(w, good, time.Now().Add(time.Hour)))
+			testkit.Must(t, guard.ClearCookie(w))
+			type attributes struct {
+				value       string
+				deleted     bool
+				partitioned bool
+			}
+			var got []attributes
+			for i, set := range cookies(t, w) {
+				if set.Name != c.name || set.Path != c.path || !set.HttpOnly || !set.Secure || set.SameSite != http.SameSiteStrictMode || set.Domain != "" {
+					t.Errorf("cookie %d is %+v", i, set)
 				}
+				deleted := set.MaxAge < 0
+				if deleted != set.Expires.Before(time.Now()) {
+					t.Errorf("Max-Age and Expires of cookie %d differ: %v", i, set)
+				}
+				got = append(got, attributes{set.Value, deleted, set.Partitioned})
+			}
+			want := []attributes{{good, false, false}, {"", true, false}}
+			if c.partitioned { // what is not partitioned is another cookie of the same name
+				want = []attributes{{"", true, false}, {good, false, true}, {"", true, true}, {"", true, false}}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("cookies are %+v, want %+v", got, want)
 			}
 		})
 	}
 }
 
-// TestCookieAttributes sets and clears a cookie of which scripts and other hosts get nothing.
-func TestCookieAttributes(t *testing.T) {
+// TestCookieAge keeps a cookie until its token's expiry, by Max-Age and by Expires.
+func TestCookieAge(t *testing.T) {
 	t.Parallel()
-	good := mint(t, "1", "s", time.Hour)
-	for _, c := range []struct{ path, name string }{{"/", "__Host-session"}, {"/app", "__Secure-session"}} {
-		t.Run("path "+c.path, func(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, c := range []struct {
+		name  string
+		after time.Duration
+		want  int // in seconds, -1 to delete
+	}{
+		{"an hour", time.Hour, 3600},
+		{"a fraction of a second", 90*time.Second + 999*time.Millisecond, 90},
+		{"400 days", 400 * day, 400 * 24 * 3600},
+		{"longer than browsers keep a cookie", 3650 * day, 400 * 24 * 3600},
+		{"less than a second", time.Millisecond, -1},
+		{"now", 0, -1},
+		{"past", -time.Hour, -1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			guard := newService(t, revokehttp.WithCookie("session", c.path), revokehttp.WithSameSite(http.SameSiteStrictMode)).guard
-			w := httptest.NewRecorder()
-			testkit.Must(t, guard.SetCookie(w, good, time.Now().Add(time.Hour)))
-			testkit.Must(t, guard.ClearCookie(w))
-			set := cookies(t, w)
-			for i, got := range set {
-				if got.Name != c.name || got.Path != c.path || !got.HttpOnly || !got.Secure || got.SameSite != http.SameSiteStrictMode || got.Domain != "" {
-					t.Errorf("cookie %d is %+v", i, got)
+			synctest.Test(t, func(t *testing.T) {
+				guard, w := newService(t, revokehttp.WithCookie("session", "/")).guard, httptest.NewRecorder()
+				expiresAt := time.Now().Add(c.after)
+				testkit.Must(t, guard.SetCookie(w, "token", expiresAt))
+				set := cookies(t, w)
+				if len(set) != 1 || set[0].MaxAge != c.want || !set[0].Expires.Equal(expiresAt.Truncate(time.Second)) {
+					t.Errorf("cookies are %v, want Max-Age %d", set, c.want)
 				}
-			}
-			if len(set) != 2 || set[0].Value != good || set[1].Value != "" || set[1].MaxAge >= 0 {
-				t.Errorf("cookies are %v", set)
-			}
+			})
 		})
 	}
 }

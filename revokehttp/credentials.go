@@ -26,38 +26,39 @@ var (
 	ErrCrossOrigin = errors.New("cross-origin request")
 )
 
-// presented returns the request's token, and whether it came in the cookie.
+// presented returns the request's token, and whether it came in the cookie. A Bearer header
+// decides alone: the browser adds a cookie by itself, and it may be one that no script can delete.
 func (g *Guard) presented(r *http.Request) (token string, fromCookie bool, err error) {
-	var tokens []string
 	headers := r.Header.Values("Authorization")
 	if len(headers) > 1 {
 		return "", false, fmt.Errorf("%w: %d Authorization headers", ErrBadRequest, len(headers))
 	}
 	for _, header := range headers {
-		bearer, isBearer, err := parseBearer(header)
-		if err != nil {
-			return "", false, err
-		}
-		if isBearer {
-			tokens = append(tokens, bearer)
+		if bearer, isBearer, err := parseBearer(header); isBearer {
+			return bearer, false, err
 		}
 	}
-	if g.cookie != nil {
-		for _, c := range r.CookiesNamed(g.cookie.name) {
-			if c.Value == "" { // the browser is deleting it
-				continue
-			}
-			tokens = append(tokens, c.Value)
-			fromCookie = true
-		}
-	}
-	switch len(tokens) {
+	switch cookies := g.cookies(r); len(cookies) {
 	case 0:
 		return "", false, ErrNoToken
 	case 1:
-		return tokens[0], fromCookie, nil
+		return cookies[0], true, nil
+	default:
+		return "", false, fmt.Errorf("%w: %d cookies of one name", ErrBadRequest, len(cookies))
 	}
-	return "", false, fmt.Errorf("%w: %d tokens", ErrBadRequest, len(tokens))
+}
+
+// cookies returns the values of the request's cookies that have the guard's name.
+func (g *Guard) cookies(r *http.Request) (values []string) {
+	if g.cookie == nil {
+		return nil
+	}
+	for _, c := range r.CookiesNamed(g.cookie.name) {
+		if c.Value != "" { // with an empty one the browser is deleting it
+			values = append(values, c.Value)
+		}
+	}
+	return values
 }
 
 // parseBearer reads the value of an Authorization header. isBearer says whether the scheme is

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/pgrevoke/revoke"
@@ -52,16 +53,18 @@ func NewGuard(validator Validator, opts ...Option) (*Guard, error) {
 // next gets the token with [TokenFromContext]. Each request is checked anew. A revocation does not
 // end a request that was passed on before, such as a stream.
 //
-// With [WithCookie] every answer has "Vary: Cookie", so that a cache does not serve it to another
-// browser. Without it no Vary is set: shared caches do not store answers to requests with an
-// Authorization header (RFC 9111 §3.5), unless a handler marks them as public. A browser's own
-// cache may store an answer and serve it after the token was revoked. A handler prevents that with
-// "Cache-Control: no-store".
+// A Bearer header decides alone: with it the cookie of [WithCookie] does not count, whether the
+// header's token is accepted or not. Two Authorization headers are answered with 400.
+//
+// Before it calls next, Require adds Authorization to Vary, with WithCookie also Cookie, and sets
+// "Cache-Control: private, no-cache". Otherwise a browser may answer from its own cache, to which
+// RFC 9111 §3.5 does not apply, after the token was revoked, and for another user. With these a
+// browser may keep the answer, and asks each time whether it may use it. A Cache-Control that
+// has no-store is kept. next may replace Cache-Control, for instance by no-store. To name more
+// header fields in Vary, next adds them: w.Header().Add. An answer that refuses has no-store.
 func (g *Guard) Require(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if g.cookie != nil {
-			w.Header().Add("Vary", "Cookie")
-		}
+		g.keepFromCaches(w.Header())
 		if g.preflight && isPreflight(r) {
 			next.ServeHTTP(w, r)
 			return
@@ -73,6 +76,32 @@ func (g *Guard) Require(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contextKey{}, accepted)))
 	})
+}
+
+// keepFromCaches makes caches ask before they use the answer, and tell users apart.
+func (g *Guard) keepFromCaches(header http.Header) {
+	names := []string{"Authorization"}
+	if g.cookie != nil {
+		names = append(names, "Cookie")
+	}
+	varied := strings.Join(header.Values("Vary"), ",")
+	names = slices.DeleteFunc(names, func(name string) bool { return lists(varied, name) || lists(varied, "*") })
+	if len(names) > 0 {
+		header.Add("Vary", strings.Join(names, ", "))
+	}
+	if !lists(strings.Join(header.Values("Cache-Control"), ","), "no-store") {
+		header.Set("Cache-Control", "private, no-cache")
+	}
+}
+
+// lists reports whether a comma-separated list has the element, in upper or lower case.
+func lists(list, element string) bool {
+	for e := range strings.SplitSeq(list, ",") {
+		if strings.EqualFold(strings.Trim(e, " \t"), element) {
+			return true
+		}
+	}
+	return false
 }
 
 // RequireSameOrigin calls next unless a page of another site made the browser send the request: the
@@ -89,9 +118,11 @@ func (g *Guard) RequireSameOrigin(next http.Handler) http.Handler {
 	})
 }
 
-// fail reports the error and answers.
+// fail reports the error and answers. An answer of the app's own must not be stored either, unless
+// the app says so.
 func (g *Guard) fail(w http.ResponseWriter, r *http.Request, err error) {
 	g.settings.Report(r, err)
+	w.Header().Set("Cache-Control", "no-store")
 	g.answer(w, r, err)
 }
 
@@ -166,7 +197,8 @@ func FromCookie(ctx context.Context) bool {
 // Refuse answers a request that was refused with err: 400, 401, 403 or 503, with
 // WWW-Authenticate as RFC 6750 §3 requires it; 405 if a logout is no POST. An error that
 // [WithErrorHandler] does not list, such as one of the app's database, is answered with 503 and
-// Retry-After. The body depends on the status only.
+// Retry-After. The body depends on the status only. With [WithSignInPage] a navigation gets 303 in
+// place of 401.
 //
 // A request that was cancelled while its token was checked, as the server does when the client
 // disconnects, is no outage: its status is 499, as proxies log it, for the metrics of middleware,
@@ -179,8 +211,7 @@ func (g *Guard) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case outcomeCancelled:
 		endpoint.WriteCancelled(w)
 	case outcomeNoToken:
-		g.challenge(w)
-		refuse(w, http.StatusUnauthorized)
+		g.unauthorized(w, r)
 	case outcomeBadRequest:
 		if errors.Is(err, errNotPost) {
 			refuse(w, http.StatusMethodNotAllowed)
@@ -191,12 +222,21 @@ func (g *Guard) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case outcomeCrossOrigin:
 		refuse(w, http.StatusForbidden)
 	case outcomeRevoked, outcomeInvalid:
-		g.challenge(w, `error="invalid_token"`)
-		refuse(w, http.StatusUnauthorized)
+		g.unauthorized(w, r, `error="invalid_token"`)
 	default:
 		w.Header().Set("Retry-After", endpoint.Seconds(g.settings.RetryAfter))
 		refuse(w, http.StatusServiceUnavailable)
 	}
+}
+
+// unauthorized answers 401 with a challenge, or redirects to the sign-in page.
+func (g *Guard) unauthorized(w http.ResponseWriter, r *http.Request, parameters ...string) {
+	if page := g.signInPage(r); page != "" {
+		seeOther(w, page)
+		return
+	}
+	g.challenge(w, parameters...)
+	refuse(w, http.StatusUnauthorized)
 }
 
 // Forbid answers 403 to a request with an accepted token that lacks these scopes (RFC 6750 §3.1,

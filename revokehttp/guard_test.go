@@ -293,6 +293,9 @@ func TestNewGuardRefuses(t *testing.T) {
 			"default SameSite", validator,
 			[]revokehttp.Option{revokehttp.WithCookie("a", "/"), revokehttp.WithSameSite(http.SameSiteDefaultMode)}, "neither Lax",
 		},
+		{"Partitioned without a cookie", validator, []revokehttp.Option{revokehttp.WithPartitioned()}, "needs WithCookie"},
+		{"sign-in page of another site", validator, []revokehttp.Option{revokehttp.WithSignInPage("//evil.example")}, "empty segment"},
+		{"sign-in page with the parameter", validator, []revokehttp.Option{revokehttp.WithSignInPage("/in?return_to=x")}, "return_to already"},
 		{"origin without a scheme", validator, []revokehttp.Option{revokehttp.WithTrustedOrigin("app.example")}, "invalid origin"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

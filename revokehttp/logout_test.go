@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -64,6 +65,7 @@ func TestLogoutRefuses(t *testing.T) {
 		},
 		{"cookie from another site", testkit.Request("POST", "/", "Cookie", cookie, "Sec-Fetch-Site", "cross-site"), 403, "", false},
 		{"forged token", testkit.Request("POST", "/", "Authorization", "Bearer "+good+"x"), 401, invalidToken, false},
+		{"forged token beside a good cookie", testkit.Request("POST", "/", "Authorization", "Bearer x", "Cookie", cookie), 401, invalidToken, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -82,6 +84,136 @@ func TestLogoutRefuses(t *testing.T) {
 			}
 			if s.get(good) != 200 {
 				t.Error("the token is revoked")
+			}
+		})
+	}
+}
+
+// TestLogoutDropsTheCookie deletes a cookie that is good for nothing, since no script can, and
+// keeps one with a token that may be alive.
+func TestLogoutDropsTheCookie(t *testing.T) {
+	t.Parallel()
+	good, other := mint(t, "1", "s", time.Hour), mint(t, "2", "t", time.Hour)
+	forged := good[:len(good)-4] + "AAAA"
+	revoked, expired := mint(t, "3", "u", time.Hour), mint(t, "4", "v", -time.Minute)
+	later := testkit.Mint(t, map[string]string{"nbf": testkit.At(time.Minute)})
+	elsewhere := testkit.Mint(t, map[string]string{"aud": `"another service"`})
+	alone := testkit.Mint(t, map[string]string{"jti": "", "sid": ""})
+	const same, cross = "same-origin", "cross-site"
+	for _, c := range []struct {
+		name    string
+		bearer  string // "" for none
+		cookie  string // "|" between two
+		site    string
+		status  int // of Logout
+		all     int // of LogoutEverywhere
+		deletes bool
+	}{
+		{"good", "", good, same, 204, 204, true},
+		{"bad signature", "", forged, same, 401, 401, true},
+		{"bad signature, another site", "", forged, cross, 403, 403, false},
+		{"no JWT", "", "x", same, 401, 401, true},
+		{"no token at all", "", "x%20y", same, 401, 401, true},
+		{"two of one name", "", good + "|x", same, 400, 400, true},
+		{"the same twice", "", good + "|" + good, same, 400, 400, true},
+		{"two of one name, another site", "", good + "|x", cross, 400, 400, false},
+		{"not valid yet", "", later, same, 401, 401, false},
+		{"of another audience", "", elsewhere, same, 401, 401, false},
+		{"Bearer, and the same token", good, good, same, 204, 204, true},
+		{"Bearer, and a bad signature", good, forged, same, 204, 204, true},
+		{"Bearer, and a bad signature, another site", good, forged, cross, 204, 204, false},
+		{"Bearer, and two of one name", good, other + "|x", same, 204, 204, true},
+		{"Bearer, and a dead one", good, revoked, same, 204, 204, true},
+		{"Bearer, and an expired one", good, expired, same, 204, 204, true},
+		{"Bearer, and one that is not valid yet", good, later, same, 204, 204, false},
+		{"Bearer, and one of another audience", good, elsewhere, same, 204, 204, false},
+		{"invalid Bearer, and a good one", "x", good, same, 401, 401, false},
+		{"invalid Bearer, and a bad signature", "x", forged, same, 401, 401, true},
+		{"invalid Bearer, and a dead one", "x", revoked, same, 401, 401, true},
+		{"invalid Bearer, and a dead one, another site", "x", revoked, cross, 401, 401, false},
+		{"Bearer without a token, and a bad signature", " ", forged, same, 400, 400, true},
+	} {
+		for _, everywhere := range []bool{false, true} {
+			name, status := c.name, c.status
+			if everywhere {
+				name, status = c.name+"/everywhere", c.all
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				s := newService(t, revokehttp.WithCookie("session", "/"))
+				testkit.Must(t, s.store.RevokeSession(t.Context(), revoke.Session{Issuer: testkit.Issuer, ID: "u"}))
+				of := s.guard.Logout
+				if everywhere {
+					of = s.guard.LogoutEverywhere
+				}
+				r := testkit.Request("POST", "/", "Sec-Fetch-Site", c.site)
+				for value := range strings.SplitSeq(c.cookie, "|") {
+					r.Header.Add("Cookie", "__Host-session="+value)
+				}
+				if c.bearer != "" {
+					r.Header.Set("Authorization", "Bearer "+c.bearer)
+				}
+				w := testkit.Serve(testkit.Value(of(s.store))(t), r)
+				if set := cookies(t, w); w.Code != status || len(set) == 1 != c.deletes || c.deletes && set[0].MaxAge >= 0 {
+					t.Errorf("%d, cookies %v, want %d", w.Code, set, status)
+				}
+				if got := s.get(good); (got == 401) != (w.Code == 204) {
+					t.Errorf("the token gets %d after a logout that is answered with %d", got, w.Code)
+				}
+			})
+		}
+	}
+	t.Run("Bearer, and a live cookie of another session", func(t *testing.T) {
+		t.Parallel()
+		s, logout := newLogout(t)
+		w := testkit.Serve(logout, testkit.Request("POST", "/", "Authorization", "Bearer "+good, "Cookie", "__Host-session="+other))
+		if set := cookies(t, w); w.Code != 204 || len(set) != 0 || s.get(other) != 200 || s.get(good) != 401 {
+			t.Errorf("%d, cookies %v", w.Code, set)
+		}
+	})
+	t.Run("Bearer, and a cookie of the session that it ends", func(t *testing.T) {
+		t.Parallel()
+		_, logout := newLogout(t)
+		sibling := mint(t, "5", "s", time.Hour)
+		w := testkit.Serve(logout, testkit.Request("POST", "/", "Authorization", "Bearer "+good, "Cookie", "__Host-session="+sibling))
+		if set := cookies(t, w); w.Code != 204 || len(set) != 1 {
+			t.Errorf("%d, cookies %v", w.Code, set)
+		}
+	})
+	t.Run("two headers, and a good cookie", func(t *testing.T) {
+		t.Parallel()
+		s, logout := newLogout(t)
+		r := testkit.Request("POST", "/", "Authorization", "Bearer x", "Authorization", "Bearer x", "Cookie", "__Host-session="+good)
+		w := testkit.Serve(logout, r)
+		if set := cookies(t, w); w.Code != 400 || len(set) != 0 || s.get(good) != 200 {
+			t.Errorf("%d, cookies %v", w.Code, set)
+		}
+	})
+	t.Run("a token that cannot be revoked by itself", func(t *testing.T) {
+		t.Parallel()
+		store := revoketest.NewMemory(revoketest.WithClock(testkit.Clock))
+		validator := newValidator(t, store, revoke.WithClock(testkit.Clock), revoke.WithOptionalID())
+		guard := testkit.Value(revokehttp.NewGuard(validator, revokehttp.WithCookie("session", "/")))(t)
+		w := testkit.Serve(testkit.Value(guard.Logout(store))(t), testkit.Request("POST", "/", "Cookie", "__Host-session="+alone))
+		if set := cookies(t, w); w.Code != 401 || len(set) != 0 {
+			t.Errorf("%d, cookies %v", w.Code, set)
+		}
+	})
+	for _, c := range []struct{ name, bearer, cookie string }{
+		{"outage", "", good}, {"outage, Bearer", good, other}, {"outage, Bearer and a dead one", good, forged},
+		{"outage, invalid Bearer", "x", good}, {"outage, invalid Bearer and a revoked one", "x", revoked},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s, logout := newLogout(t)
+			s.store.Fail(errors.New("it is down"))
+			r := testkit.Request("POST", "/", "Cookie", "__Host-session="+c.cookie)
+			if c.bearer != "" {
+				r.Header.Set("Authorization", "Bearer "+c.bearer)
+			}
+			w := testkit.Serve(logout, r)
+			if set := cookies(t, w); len(set) != 0 || w.Code != 503 && c.bearer != "x" {
+				t.Errorf("%d, cookies %v", w.Code, set)
 			}
 		})
 	}
@@ -199,6 +331,104 @@ func TestLogoutFaults(t *testing.T) {
 	}
 }
 
+// TestLogoutOfForm answers a browser's form with a redirect, and any other client with 204.
+func TestLogoutOfForm(t *testing.T) {
+	t.Parallel()
+	good := mint(t, "1", "s", time.Hour)
+	parameters := url.Values{"client_id": {"app"}, "post_logout_redirect_uri": {"https://app.example/bye?a=1&b=2"}}
+	hint := func(hint string) func(*http.Request, revoke.Token) string {
+		return func(_ *http.Request, token revoke.Token) string {
+			if token.SessionID != "s" || token.Subject != "ada" {
+				t.Errorf("the ID token is asked for of %+v", token)
+			}
+			return hint
+		}
+	}
+	endSession := func(endpoint string, idToken func(*http.Request, revoke.Token) string) revokehttp.LogoutOption {
+		return revokehttp.WithEndSession(endpoint, parameters, idToken)
+	}
+	const query = "client_id=app&post_logout_redirect_uri=https%3A%2F%2Fapp.example%2Fbye%3Fa%3D1%26b%3D2"
+	for _, c := range []struct {
+		name     string
+		opt      revokehttp.LogoutOption
+		location string
+	}{
+		{"path", revokehttp.WithRedirect("/bye?a=1#b"), "/bye?a=1#b"},
+		{"provider", endSession("https://idp.example/end", nil), "https://idp.example/end?" + query},
+		{"provider with a query", endSession("https://idp.example/end?realm=x", nil), "https://idp.example/end?" + query + "&realm=x"},
+		{
+			"provider with a hint", endSession("https://idp.example/end", hint("aaa.bbb.ccc")),
+			"https://idp.example/end?client_id=app&id_token_hint=aaa.bbb.ccc&" + strings.TrimPrefix(query, "client_id=app&"),
+		},
+		{"provider without a hint", endSession("https://idp.example/end", hint("")), "https://idp.example/end?" + query},
+		{"hint that is no token", endSession("https://idp.example/end", hint("a b\r\n")), "https://idp.example/end?" + query},
+		{"provider on this machine", endSession("http://127.0.0.1:8080/end", nil), "http://127.0.0.1:8080/end?" + query},
+	} {
+		for _, client := range []struct {
+			name   string
+			header []string
+			form   bool
+		}{
+			{"form", navigates, true}, {"form over plain HTTP", navigatesPlain, true},
+			{"script", []string{"Sec-Fetch-Mode", "cors", "Accept", "text/html"}, false}, {"client", nil, false},
+		} {
+			t.Run(c.name+"/"+client.name, func(t *testing.T) {
+				t.Parallel()
+				s, logout := newLogout(t, c.opt, revokehttp.WithClearSiteData("storage"))
+				target := "/?return_to=//evil.example&post_logout_redirect_uri=https://evil.example"
+				w := testkit.Serve(logout, testkit.Request("POST", target, append(client.header, "Cookie", "__Host-session="+good)...))
+				status, location := 204, ""
+				if client.form {
+					status, location = 303, c.location
+				}
+				if got := w.Header().Get("Location"); w.Code != status || got != location {
+					t.Errorf("%d to %q, want %d to %q", w.Code, got, status, location)
+				}
+				if w.Header().Get("Cache-Control") != "no-store" || len(cookies(t, w)) != 1 || w.Header().Get("Clear-Site-Data") == "" {
+					t.Errorf("header %v", w.Header())
+				}
+				if s.get(good) != 401 {
+					t.Error("the token is accepted")
+				}
+			})
+		}
+		t.Run(c.name+"/outage", func(t *testing.T) {
+			t.Parallel()
+			s, logout := newLogout(t, c.opt)
+			s.store.Fail(errors.New("it is down"))
+			testkit.WantAnswer(t, testkit.Serve(logout, testkit.Request("POST", "/", append(navigates, "Cookie", "__Host-session="+good)...)), 503, "")
+		})
+	}
+	t.Run("two of them", func(t *testing.T) {
+		t.Parallel()
+		s := newService(t)
+		_, err := s.guard.Logout(s.store, revokehttp.WithRedirect("/"), revokehttp.WithEndSession("https://idp.example/end", nil, nil))
+		if err == nil || !strings.Contains(err.Error(), "one of WithRedirect and WithEndSession") {
+			t.Errorf("Logout = %v", err)
+		}
+	})
+	t.Run("without a token, to the sign-in page", func(t *testing.T) {
+		t.Parallel()
+		s := newService(t, revokehttp.WithCookie("session", "/"), revokehttp.WithSignInPage("/sign-in"))
+		logout := testkit.Value(s.guard.Logout(s.store, revokehttp.WithRedirect("/bye")))(t)
+		w := testkit.Serve(logout, testkit.Request("POST", "/logout", navigates...))
+		if w.Code != 303 || w.Header().Get("Location") != "/sign-in" {
+			t.Errorf("%d to %q", w.Code, w.Header().Get("Location"))
+		}
+	})
+}
+
+// TestLogoutDropsBothCookies deletes the partitioned cookie and the one from before.
+func TestLogoutDropsBothCookies(t *testing.T) {
+	t.Parallel()
+	s := newService(t, revokehttp.WithCookie("session", "/"), revokehttp.WithPartitioned())
+	w := testkit.Serve(testkit.Value(s.guard.Logout(s.store))(t), testkit.Request("POST", "/", "Cookie", "__Host-session=a; __Host-session=b"))
+	set := cookies(t, w)
+	if w.Code != 400 || len(set) != 2 || set[0].MaxAge >= 0 || set[1].MaxAge >= 0 || set[0].Partitioned == set[1].Partitioned {
+		t.Errorf("%d, cookies %v", w.Code, set)
+	}
+}
+
 // TestLogoutArguments names what is wrong with the store or an option.
 func TestLogoutArguments(t *testing.T) {
 	t.Parallel()
@@ -214,6 +444,25 @@ func TestLogoutArguments(t *testing.T) {
 		{"nil option", s.store, nil, "an option is nil"},
 		{"no site data", s.store, revokehttp.WithClearSiteData(), "no type of site data"},
 		{"unknown site data", s.store, revokehttp.WithClearSiteData("cookie"), `"cookie" is none of`},
+		{"redirect to another site", s.store, revokehttp.WithRedirect("https://evil.example"), "does not begin with /"},
+		{"redirect to another host", s.store, revokehttp.WithRedirect("//evil.example"), "empty segment"},
+		{"provider without TLS", s.store, revokehttp.WithEndSession("http://idp.example/end", nil, nil), "no https URL"},
+		{"provider without a host", s.store, revokehttp.WithEndSession("https:///end", nil, nil), "no https URL"},
+		{"provider that is a path", s.store, revokehttp.WithEndSession("/end", nil, nil), "no https URL"},
+		{"provider that is a script", s.store, revokehttp.WithEndSession("javascript:alert(1)", nil, nil), "no https URL"},
+		{"provider with a user", s.store, revokehttp.WithEndSession("https://a:b@idp.example/end", nil, nil), "no https URL"},
+		{"provider with a fragment", s.store, revokehttp.WithEndSession("https://idp.example/end#x", nil, nil), "no https URL"},
+		{"provider that is no URL", s.store, revokehttp.WithEndSession("https://idp.example/%zz", nil, nil), "end_session_endpoint"},
+		{"query that is none", s.store, revokehttp.WithEndSession("https://idp.example/end?a;b", nil, nil), "end_session_endpoint"},
+		{
+			"parameter twice", s.store,
+			revokehttp.WithEndSession("https://idp.example/end?client_id=a", url.Values{"client_id": {"b"}}, nil), "does not occur once",
+		},
+		{"parameter without a value", s.store, revokehttp.WithEndSession("https://idp.example/end", url.Values{"a": {}}, nil), "does not occur once"},
+		{
+			"fixed hint", s.store,
+			revokehttp.WithEndSession("https://idp.example/end", url.Values{"id_token_hint": {"x"}}, nil), "differs from user to user",
+		},
 		{"nil record", s.store, revokehttp.WithRecord(nil), "a RevokeOption is nil"},
 		{"reason that is not UTF-8", s.store, revokehttp.WithRecord(revoke.WithReason("\xff")), "reason is not valid UTF-8"},
 	} {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +31,7 @@ type options struct {
 	cookie      *cookie // nil if only the header counts
 	crossOrigin *http.CrossOriginProtection
 	preflight   bool
+	signIn      *url.URL // nil if a navigation is answered like any other request
 	answer      func(http.ResponseWriter, *http.Request, error)
 }
 
@@ -85,6 +87,7 @@ type LogoutOption func(*logoutOptions) error
 type logoutOptions struct {
 	clearSiteData string
 	record        logout.Record
+	location      func(*http.Request, revoke.Token) string // nil if success is always 204
 }
 
 // WithRecord sets reason and actor of the revocation: see revoke.WithReason and revoke.WithActor.
