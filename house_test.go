@@ -18,10 +18,14 @@ import (
 	"github.com/pgrevoke/revoke/internal/testkit"
 )
 
-// TestReadmeCompiles looks for each Go block of the README in the examples, which compile and run.
+// TestReadmeCompiles looks for each Go block of the README and of docs in the examples, which
+// compile and run.
 func TestReadmeCompiles(t *testing.T) {
 	t.Parallel()
-	readme := string(testkit.Value(os.ReadFile("README.md"))(t))
+	var readme string
+	for _, file := range append(testkit.Value(filepath.Glob("docs/*.md"))(t), "README.md") {
+		readme += string(testkit.Value(os.ReadFile(file))(t))
+	}
 	var flat string
 	for _, pattern := range []string{"example*_test.go", "*/example*_test.go", "*/*/example*_test.go", "examples/*/*.go"} {
 		for _, file := range testkit.Value(filepath.Glob(pattern))(t) {
@@ -30,7 +34,7 @@ func TestReadmeCompiles(t *testing.T) {
 	}
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(readme, -1)
 	if len(blocks) < 5 {
-		t.Errorf("the README has %d Go blocks", len(blocks))
+		t.Errorf("README and docs have %d Go blocks", len(blocks))
 	}
 	for _, block := range blocks {
 		first, _, _ := strings.Cut(block[1], "\n")

@@ -19,7 +19,9 @@
 // func(http.Handler) http.Handler.
 //
 // For browsers, [WithCookie] accepts the token from a cookie too, [Guard.SetCookie] sets it, and
-// [Guard.RequireSameOrigin] protects the sign-in.
+// [Guard.RequireSameOrigin] protects the sign-in. [WithSignInPage], [WithRedirect] and
+// [WithEndSession] answer pages and forms with redirects. docs/http.md has more about caches,
+// cookies, forms and CORS.
 //
 // If the validator asks a mirror, give Logout the mirror's Store. Then the next request to this
 // process is refused; a logout through the Postgres behind the mirror reaches it only within the

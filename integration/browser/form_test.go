@@ -15,8 +15,8 @@ import (
 	"github.com/pgrevoke/revoke/revokehttp"
 )
 
-// TestForms signs in and out by forms alone: a page that needs a token leads to the sign-in page and
-// back, and the logout ends at the provider.
+// TestForms signs in and out by forms alone. A page that needs a token leads to the sign-in page
+// and back, and the logout ends at the provider.
 func TestForms(t *testing.T) {
 	t.Parallel()
 	provider := newProvider(t)
