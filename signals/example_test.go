@@ -101,12 +101,12 @@ func ExampleNewGlobalTokenRevocation() {
 		if err != nil {
 			return err
 		}
-		authorize := func(r *http.Request) error {
+		authorize := func(r *http.Request) (revoke.Token, error) {
 			token, ok := revokehttp.TokenFromContext(r.Context())
 			if !ok {
-				return revokehttp.ErrNoToken
+				return revoke.Token{}, revokehttp.ErrNoToken
 			}
-			return store.Redeem(r.Context(), token.Token)
+			return token.Token, nil // which the handler spends
 		}
 		resolve := func(ctx context.Context, id signals.SubjectID) (revoke.User, error) {
 			if id.Format != "email" {

@@ -1,6 +1,7 @@
 package signals
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -30,9 +31,15 @@ var (
 // authorized caller can log out every user, and learns which users exist. An error of authorize
 // that matches revoke.ErrInvalidToken, revoke.ErrRevoked, revokehttp.ErrNoToken or
 // [ErrUnknownCaller] is answered with 401, [ErrBadRequest] with 400, [ErrForbiddenCaller] with
-// 403, and any other error with 503. The draft's §3.5 requires a JWT that the provider signed
-// and that is used once: a revokehttp.Guard in front of the handler validates it, and authorize
-// redeems it. authorize is called from several goroutines.
+// 403, and any other error with 503. authorize is called from several goroutines.
+//
+// The draft's §3.5 requires an assertion: a JWT that the provider signed and that is used once. A
+// revokehttp.Guard in front of the handler validates it, and authorize returns its identity. The
+// handler spends the assertion in the transaction that logs the user out, both or neither. So a
+// caller that got 503 or no answer can repeat its request until it gets 204: an assertion that was
+// spent for this user is answered with 204 and revokes nothing more, and one that was spent for
+// another user with 401. authorize returns the zero Token for a caller that is authenticated in
+// another way, such as by its certificate.
 //
 // A request names the user as RFC 9493 defines. The format "iss_sub" with one of the issuers
 // names a user of that issuer's tokens. Any other name goes to resolve: the formats "opaque"
@@ -49,8 +56,8 @@ var (
 //     (revoke.Revoker.RevokeUser).
 //   - 404, 422: the user is unknown, or cannot be logged out.
 //   - 503 with Retry-After: the outcome is unknown. The request can be repeated.
-func NewGlobalTokenRevocation(store revoke.Store, authorize func(*http.Request) error, issuers []string, resolve Resolver,
-	opts ...Option,
+func NewGlobalTokenRevocation(store revoke.Store, authorize func(*http.Request) (revoke.Token, error), issuers []string,
+	resolve Resolver, opts ...Option,
 ) (http.Handler, error) {
 	var err error
 	if authorize == nil {
@@ -77,7 +84,7 @@ func NewGlobalTokenRevocation(store revoke.Store, authorize func(*http.Request) 
 
 type globalRevocation struct {
 	receiver
-	authorize func(*http.Request) error
+	authorize func(*http.Request) (revoke.Token, error)
 	issuers   []string
 	resolve   Resolver
 }
@@ -86,7 +93,8 @@ func (g *globalRevocation) revoke(w http.ResponseWriter, r *http.Request) error 
 	if err := endpoint.OnlyPost(w, r); err != nil {
 		return err
 	}
-	if err := g.authorize(r); err != nil {
+	assertion, err := g.authorize(r)
+	if err != nil {
 		return g.refusedCaller(w, err)
 	}
 	body, err := endpoint.ReadJSON(w, r)
@@ -101,7 +109,47 @@ func (g *globalRevocation) revoke(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return refusedUser(err)
 	}
-	_, err = g.store.RevokeUser(r.Context(), user, g.record...)
+	if assertion == (revoke.Token{}) {
+		_, err = g.store.RevokeUser(r.Context(), user, g.record...)
+		return err
+	}
+	if err = g.end(r.Context(), assertion, user); errors.Is(err, errSpent) || errors.Is(err, revoke.ErrInvalidToken) {
+		return g.refusedCaller(w, err)
+	}
+	return err
+}
+
+// errSpent refuses an assertion that was spent for another user.
+var errSpent = fmt.Errorf("%w: the assertion was used before, for another user", revoke.ErrInvalidToken)
+
+// end spends the assertion and logs the user out, both or neither. The assertion is spent twice: by
+// itself, and for this user. So an assertion that is found spent for this user was carried out: the
+// transaction that spent it contains the revocation and has committed.
+func (g *globalRevocation) end(ctx context.Context, assertion revoke.Token, user revoke.User) error {
+	if assertion.ID == "" { // see revoke.WithOptionalID
+		return fmt.Errorf("%w: an assertion without an id cannot be spent", revoke.ErrInvalidToken)
+	}
+	const kind = "global token revocation"
+	spent := func(parts ...string) revoke.Token {
+		return revoke.Token{
+			Issuer: assertion.Issuer, ID: spentID(kind, append(parts, assertion.ID)...), ExpiresAt: assertion.ExpiresAt,
+		}
+	}
+	err := g.store.InTx(ctx, func(tx revoke.Revoker) error {
+		if err := tx.Redeem(ctx, spent(user.Issuer, user.Subject), g.record...); err != nil {
+			return err
+		}
+		if err := tx.Redeem(ctx, spent(), g.record...); errors.Is(err, revoke.ErrRevoked) {
+			return errSpent
+		} else if err != nil {
+			return err
+		}
+		_, err := tx.RevokeUser(ctx, user, g.record...)
+		return err
+	})
+	if errors.Is(err, revoke.ErrRevoked) {
+		return nil
+	}
 	return err
 }
 

@@ -21,7 +21,7 @@ func revocationRequest(body string) *http.Request { return testkit.Post("applica
 
 const issSub = `{"sub_id":{"format":"iss_sub","iss":"` + providerIssuer + `","sub":"ada"}}`
 
-func allowAll(*http.Request) error { return nil }
+func allowAll(*http.Request) (revoke.Token, error) { return revoke.Token{}, nil }
 
 // directory resolves the users of an app that signs its own tokens.
 func directory(_ context.Context, id signals.SubjectID) (revoke.User, error) {
@@ -198,7 +198,7 @@ func TestGlobalRevocationAuthorizes(t *testing.T) {
 				t.Parallel()
 				store := revoketest.NewMemory()
 				var reported error
-				handler := testkit.Value(signals.NewGlobalTokenRevocation(store, func(*http.Request) error { return c.err }, []string{providerIssuer}, directory,
+				handler := testkit.Value(signals.NewGlobalTokenRevocation(store, func(*http.Request) (revoke.Token, error) { return revoke.Token{}, c.err }, []string{providerIssuer}, directory,
 					signals.WithReport(func(_ *http.Request, err error) { reported = err })))(t)
 				w := testkit.Serve(handler, revocationRequest(body))
 				wantStatus(t, w, c.status)
@@ -214,8 +214,9 @@ func TestGlobalRevocationAuthorizes(t *testing.T) {
 // TestGlobalRevocationRealm names the realm.
 func TestGlobalRevocationRealm(t *testing.T) {
 	t.Parallel()
-	handler := testkit.Value(signals.NewGlobalTokenRevocation(revoketest.NewMemory(), func(*http.Request) error { return signals.ErrUnknownCaller },
-		[]string{providerIssuer}, nil, signals.WithRealm("the app")))(t)
+	handler := testkit.Value(signals.NewGlobalTokenRevocation(revoketest.NewMemory(), func(*http.Request) (revoke.Token, error) {
+		return revoke.Token{}, signals.ErrUnknownCaller
+	}, []string{providerIssuer}, nil, signals.WithRealm("the app")))(t)
 	testkit.WantAnswer(t, testkit.Serve(handler, revocationRequest(issSub)), 401, `Bearer realm="the app"`)
 }
 
@@ -228,17 +229,10 @@ func TestGlobalRevocationOnce(t *testing.T) {
 	callers := testkit.Value(revoke.NewValidator(a, providerIssuer, revoke.AudienceOf(endpoint), testkit.Keyfunc("ES256"), es256,
 		revoke.WithTokenType("global-token-revocation+jwt")))(t)
 	guard := testkit.Value(revokehttp.NewGuard(callers))(t)
-	handler := guard.Require(testkit.Value(signals.NewGlobalTokenRevocation(a, func(r *http.Request) error {
-		token, _ := revokehttp.TokenFromContext(r.Context())
-		return a.Redeem(r.Context(), token.Token)
-	}, []string{providerIssuer}, nil))(t))
+	handler := guard.Require(testkit.Value(signals.NewGlobalTokenRevocation(a, assertionOf, []string{providerIssuer}, nil))(t))
 
 	access := accessOf(t, "ada", "", "1", time.Now().Add(-time.Second))
-	call := func(token string) *http.Request {
-		r := revocationRequest(issSub)
-		r.Header.Set("Authorization", "Bearer "+token)
-		return r
-	}
+	call := func(token string) *http.Request { return callFor(issSub, token) }
 	caller := func(audience string) string {
 		return testkit.SignRaw(t, "ES256", `{"alg":"ES256","typ":"global-token-revocation+jwt"}`, claimsText(map[string]string{
 			"aud": `"` + audience + `"`, "sub": `"0oa1"`, "sid": "", "events": "", "jti": `"call"`,
@@ -254,7 +248,144 @@ func TestGlobalRevocationOnce(t *testing.T) {
 	if a.accepts(t, access) {
 		t.Error("ada's token is accepted")
 	}
-	testkit.WantAnswer(t, testkit.Serve(handler, call(caller(endpoint))), 401, invalidToken)
+	// A repeat is answered alike and revokes nothing more, and nothing for another user.
+	before := testkit.Value(a.Epochs(t.Context(), revoke.User{Issuer: providerIssuer, Subject: "ada"}))(t)
+	testkit.WantAnswer(t, testkit.Serve(handler, call(caller(endpoint))), 204, "")
+	if after := testkit.Value(a.Epochs(t.Context(), revoke.User{Issuer: providerIssuer, Subject: "ada"}))(t); after != before {
+		t.Errorf("a repeat moves the epoch from %v to %v", before, after)
+	}
+	bob := callFor(strings.Replace(issSub, "ada", "bob", 1), caller(endpoint))
+	testkit.WantAnswer(t, testkit.Serve(handler, bob), 401, invalidToken)
+	if epochs := testkit.Value(a.Epochs(t.Context(), revoke.User{Issuer: providerIssuer, Subject: "bob"}))(t); epochs.User != 0 {
+		t.Errorf("bob is logged out by a spent assertion: %v", epochs)
+	}
+}
+
+// assertionOf returns the token that a guard has accepted.
+func assertionOf(r *http.Request) (revoke.Token, error) {
+	token, _ := revokehttp.TokenFromContext(r.Context())
+	return token.Token, nil
+}
+
+// spending authorizes every caller by this assertion.
+func spending(assertion revoke.Token) func(*http.Request) (revoke.Token, error) {
+	return func(*http.Request) (revoke.Token, error) { return assertion, nil }
+}
+
+// callFor returns a request of a caller with an assertion.
+func callFor(body, assertion string) *http.Request {
+	r := revocationRequest(body)
+	r.Header.Set("Authorization", "Bearer "+assertion)
+	return r
+}
+
+// TestGlobalRevocationIsRepeated has each write fail in turn, before and after it is done, and the
+// commit too. The caller repeats its request until it gets 2xx, and the user is logged out then.
+func TestGlobalRevocationIsRepeated(t *testing.T) {
+	t.Parallel()
+	assertion := revoke.Token{Issuer: providerIssuer, ID: "call", ExpiresAt: time.Now().Add(time.Minute)}
+	for _, after := range []bool{false, true} {
+		const writes = 3 // each of them and the commit
+		for fails := range writes + 1 {
+			t.Run(fmt.Sprintf("write %d/after it: %v", fails+1, after), func(t *testing.T) {
+				t.Parallel()
+				store := &failingOnce{Store: revoketest.NewMemory(), fails: fails, commit: writes, after: after}
+				handler := testkit.Value(signals.NewGlobalTokenRevocation(store, spending(assertion), []string{providerIssuer}, nil))(t)
+				wantStatus(t, testkit.Serve(handler, revocationRequest(issSub)), 503)
+				if committed := fails == writes && after; isLoggedOut(t, store, providerIssuer) != committed {
+					t.Errorf("after 503 ada is logged out: %v", !committed)
+				}
+				for range 2 {
+					wantStatus(t, testkit.Serve(handler, revocationRequest(issSub)), 204)
+				}
+				if !isLoggedOut(t, store, providerIssuer) {
+					t.Error("ada stays logged in")
+				}
+				wantStatus(t, testkit.Serve(handler, revocationRequest(strings.Replace(issSub, "ada", "bob", 1))), 401)
+			})
+		}
+	}
+}
+
+// TestGlobalRevocationAssertion refuses an assertion that cannot be spent.
+func TestGlobalRevocationAssertion(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name      string
+		assertion revoke.Token
+	}{
+		{"no id", revoke.Token{Issuer: providerIssuer, Subject: "0oa1", ExpiresAt: time.Now().Add(time.Minute)}},
+		{"expired", revoke.Token{Issuer: providerIssuer, ID: "call", ExpiresAt: time.Now().Add(-time.Hour)}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			store := revoketest.NewMemory()
+			handler := testkit.Value(signals.NewGlobalTokenRevocation(store, spending(c.assertion), []string{providerIssuer}, nil))(t)
+			testkit.WantAnswer(t, testkit.Serve(handler, revocationRequest(issSub)), 401, invalidToken)
+			if isLoggedOut(t, store, providerIssuer) {
+				t.Error("ada is logged out")
+			}
+		})
+	}
+}
+
+// failingOnce is a store of which one call in the first transaction fails.
+type failingOnce struct {
+	revoke.Store
+	fails, commit int // the call that fails, counted from 0, and the number of the commit
+	after         bool
+	failed        bool
+}
+
+// InTx implements [revoke.Store].
+func (s *failingOnce) InTx(ctx context.Context, fn func(revoke.Revoker) error) error {
+	if s.failed {
+		return s.Store.InTx(ctx, fn)
+	}
+	s.failed = true
+	if s.fails < s.commit {
+		return s.Store.InTx(ctx, func(tx revoke.Revoker) error { return fn(&failingTx{tx, s, 0}) })
+	}
+	if s.after {
+		if err := s.Store.InTx(ctx, fn); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: the commit", revoke.ErrUnavailable)
+}
+
+type failingTx struct {
+	revoke.Revoker
+	store *failingOnce
+	calls int
+}
+
+func (tx *failingTx) around(do func() error) error {
+	number := tx.calls
+	tx.calls++
+	if number != tx.store.fails {
+		return do()
+	}
+	if tx.store.after {
+		if err := do(); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: write %d", revoke.ErrUnavailable, number)
+}
+
+// Redeem implements [revoke.Revoker].
+func (tx *failingTx) Redeem(ctx context.Context, token revoke.Token, opts ...revoke.RevokeOption) error {
+	return tx.around(func() error { return tx.Revoker.Redeem(ctx, token, opts...) })
+}
+
+// RevokeUser implements [revoke.Revoker].
+func (tx *failingTx) RevokeUser(ctx context.Context, user revoke.User, opts ...revoke.RevokeOption) (epochs revoke.Epochs, err error) {
+	err = tx.around(func() error {
+		epochs, err = tx.Revoker.RevokeUser(ctx, user, opts...)
+		return err
+	})
+	return epochs, err
 }
 
 // TestGlobalRevocationFaults has the store fail before and after the revocation.

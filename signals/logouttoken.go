@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -146,14 +147,18 @@ func (t logoutToken) checkTimes(notBefore int64, now time.Time) error {
 // bare jti, a revoked token or an earlier logout of the same jti would count as a delivery of
 // this logout, which would be answered with 200 and revoke nothing.
 func (t logoutToken) spent(issuer string, scope revoke.Scope, name string) revoke.Token {
+	id := spentID("back-channel logout", t.id, string(scope), name, strconv.FormatInt(t.issuedAt.Unix(), 10))
+	return revoke.Token{Issuer: issuer, ID: id, ExpiresAt: t.expiresAt}
+}
+
+// spentID returns the id under which what these parts name is redeemed.
+func spentID(kind string, parts ...string) string {
 	hash := sha256.New()
-	for _, part := range []string{t.id, string(scope), name} {
+	for _, part := range parts {
 		_ = binary.Write(hash, binary.BigEndian, uint64(len(part))) // a hash accepts every write
 		_, _ = hash.Write([]byte(part))
 	}
-	_ = binary.Write(hash, binary.BigEndian, t.issuedAt.Unix())
-	id := "back-channel logout " + base64.RawURLEncoding.EncodeToString(hash.Sum(nil))
-	return revoke.Token{Issuer: issuer, ID: id, ExpiresAt: t.expiresAt}
+	return kind + " " + base64.RawURLEncoding.EncodeToString(hash.Sum(nil))
 }
 
 // refusedToken returns the error of a token that is not accepted. Of a cause that matches another

@@ -83,14 +83,14 @@ func TestNewBackChannelLogoutRefuses(t *testing.T) {
 func TestNewGlobalTokenRevocationRefuses(t *testing.T) {
 	t.Parallel()
 	store := revoketest.NewMemory()
-	allow := func(*http.Request) error { return nil }
+	allow := allowAll
 	resolve := func(context.Context, signals.SubjectID) (revoke.User, error) {
 		return revoke.User{}, signals.ErrUnknownUser
 	}
 	for _, c := range []struct {
 		name      string
 		store     revoke.Store
-		authorize func(*http.Request) error
+		authorize func(*http.Request) (revoke.Token, error)
 		issuers   []string
 		resolve   signals.Resolver
 		opts      []signals.Option
