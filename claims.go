@@ -22,28 +22,19 @@ type Claims struct {
 	Epochs    *Epochs `json:"epochs,omitempty"`
 }
 
-// ClaimsOption configures [NewClaims].
-type ClaimsOption func(*Claims) error
-
-func (o ClaimsOption) run(c *Claims) error {
-	if o == nil {
-		return errNilOption
-	}
-	return o(c)
-}
-
-// WithSessionID sets sid, for a further token of a session that exists. Default: a random one,
-// which begins a session.
-func WithSessionID(sid string) ClaimsOption {
+// WithSessionID is an option of [NewClaims]. It sets sid, for a further token of a session
+// that exists. Default: a random one, which begins a session.
+func WithSessionID(sid string) func(*Claims) error {
 	return func(c *Claims) error {
 		c.SessionID = sid
 		return strictjwt.CheckID("session", sid)
 	}
 }
 
-// WithIssuedAt sets iat, which is rounded down to a second. Give it the result of
-// [Store.IssueTime] where tokens are judged by their iat. Default: now.
-func WithIssuedAt(t time.Time) ClaimsOption {
+// WithIssuedAt is an option of [NewClaims]. It sets iat, which is rounded down to a second.
+// Give it the result of [Store.IssueTime] where tokens are judged by their iat. Default:
+// now.
+func WithIssuedAt(t time.Time) func(*Claims) error {
 	return func(c *Claims) error {
 		if !isStorable(t) {
 			return errors.New("time of issue lies before 1970 or after 9999")
@@ -62,7 +53,7 @@ func WithIssuedAt(t time.Time) ClaimsOption {
 //
 // The lifetime is at least a second and at most [MaxTokenLifetime]. The error says which
 // argument is wrong.
-func NewClaims(user User, lifetime time.Duration, audience Audience, epochs Epochs, opts ...ClaimsOption) (Claims, error) {
+func NewClaims(user User, lifetime time.Duration, audience Audience, epochs Epochs, opts ...func(*Claims) error) (Claims, error) {
 	c := Claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:   user.Issuer,
@@ -81,7 +72,13 @@ func NewClaims(user User, lifetime time.Duration, audience Audience, epochs Epoc
 	if err != nil {
 		return Claims{}, fmt.Errorf("revoke: NewClaims: %w", err)
 	}
-	if err := apply("NewClaims", &c, opts, ClaimsOption.run); err != nil {
+	set := func(option func(*Claims) error, c *Claims) error {
+		if option == nil {
+			return errNilOption
+		}
+		return option(c)
+	}
+	if err := apply("NewClaims", &c, opts, set); err != nil {
 		return Claims{}, err
 	}
 	c.ExpiresAt = jwt.NewNumericDate(c.IssuedAt.Add(lifetime))

@@ -127,10 +127,10 @@ func TestNewClaimsRefuses(t *testing.T) {
 		user     revoke.User
 		lifetime time.Duration
 		audience revoke.Audience
-		opts     []revoke.ClaimsOption
+		opts     []func(*revoke.Claims) error
 	}
-	option := func(opt revoke.ClaimsOption) func(*arguments) {
-		return func(a *arguments) { a.opts = []revoke.ClaimsOption{opt} }
+	option := func(opt func(*revoke.Claims) error) func(*arguments) {
+		return func(a *arguments) { a.opts = []func(*revoke.Claims) error{opt} }
 	}
 	for _, row := range []struct {
 		name string
