@@ -166,9 +166,6 @@ func TestValidatorRefusesClaims(t *testing.T) {
 	add("exp before iat", testkit.Payload(map[string]string{"exp": testkit.At(2 * time.Second), "iat": testkit.At(4 * time.Second)}))
 	add("nbf in a second", change("nbf", testkit.At(time.Second)), jwt.ErrTokenNotValidYet)
 	add("nbf in half a second", change("nbf", testkit.At(0)+".5"), jwt.ErrTokenNotValidYet)
-	add("iat in six seconds", change("iat", testkit.At(6*time.Second)), jwt.ErrTokenUsedBeforeIssued)
-	const day = 24 * time.Hour
-	add("iat in a year", testkit.Payload(map[string]string{"iat": testkit.At(365 * day), "exp": testkit.At(366 * day)}), jwt.ErrTokenUsedBeforeIssued)
 	add("a lifetime too long", testkit.Payload(map[string]string{"iat": testkit.At(0), "exp": testkit.At(revoke.MaxTokenLifetime + time.Second)}))
 	add("another issuer", change("iss", `"https://other.example"`), jwt.ErrTokenInvalidIssuer)
 	add("the issuer and a slash", change("iss", `"`+testkit.Issuer+`/"`), jwt.ErrTokenInvalidIssuer)
@@ -197,6 +194,20 @@ func TestValidatorRefusesClaims(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			refused(t, v, testkit.SignRaw(t, "ES256", testkit.Header, row.payload), revoke.ErrInvalidToken, row.also...)
+		})
+	}
+	// The store judges these, by its clock.
+	const day = 24 * time.Hour
+	for _, row := range []struct {
+		name, iat, exp string
+	}{
+		{"iat in six seconds", testkit.At(6 * time.Second), testkit.At(time.Hour)},
+		{"iat in a year", testkit.At(365 * day), testkit.At(366 * day)},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			v := es256(t, revoketest.NewMemory(revoketest.WithClock(testkit.Clock)))
+			refused(t, v, testkit.Mint(t, map[string]string{"iat": row.iat, "exp": row.exp}), revoke.ErrInvalidToken, jwt.ErrTokenUsedBeforeIssued)
 		})
 	}
 }
@@ -247,8 +258,6 @@ func TestValidatorOptionsCannotLoosen(t *testing.T) {
 		{"expired long ago", testkit.Mint(t, map[string]string{"exp": "1", "iat": "0"})},
 		{"not valid for a second", change("nbf", testkit.At(time.Second))},
 		{"not valid for a minute", change("nbf", testkit.At(time.Minute))},
-		{"issued six seconds ahead", change("iat", testkit.At(6*time.Second))},
-		{"issued a minute ahead", change("iat", testkit.At(time.Minute))},
 		{"exp is text", change("exp", `"`+testkit.At(time.Hour)+`"`)},
 		{"without exp", change("exp", "")},
 		{"sub twice", testkit.Mint(t, nil, `"sub":"bob"`)},
@@ -268,10 +277,22 @@ func TestValidatorOptionsCannotLoosen(t *testing.T) {
 	for _, none := range []string{"none", "None", "NONE", "nonE", " none", "none\\u0000", "ＮＯＮＥ"} {
 		texts = append(texts, text{"alg " + none, unsigned(`{"alg":"`+none+`"}`, testkit.Payload(nil))})
 	}
+	judged := []text{ // by the store, and under the claim rule by the validator
+		{"issued six seconds ahead", testkit.Mint(t, map[string]string{"iat": testkit.At(6 * time.Second)}, `"epochs":[0,0]`)},
+		{"issued a minute ahead", testkit.Mint(t, map[string]string{"iat": testkit.At(time.Minute)}, `"epochs":[0,0]`)},
+	}
 	for _, loose := range looseOptions() {
 		t.Run(loose.name, func(t *testing.T) {
 			t.Parallel()
 			option := revoke.WithParserOptions(loose.options...)
+			for _, row := range judged {
+				t.Run(row.name, func(t *testing.T) {
+					t.Parallel()
+					store := revoketest.NewMemory(revoketest.WithClock(testkit.Clock))
+					refused(t, es256(t, store, option), row.token, revoke.ErrInvalidToken, jwt.ErrTokenUsedBeforeIssued)
+					refused(t, es256(t, neverAsked{t}, option, revoke.WithEpochClaim()), row.token, revoke.ErrInvalidToken, jwt.ErrTokenUsedBeforeIssued)
+				})
+			}
 			for _, row := range texts {
 				t.Run(row.name, func(t *testing.T) {
 					t.Parallel()

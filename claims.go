@@ -32,8 +32,8 @@ func WithSessionID(sid string) func(*Claims) error {
 }
 
 // WithIssuedAt is an option of [NewClaims]. It sets iat, which is rounded down to a second.
-// Give it the result of [Store.IssueTime] where tokens are judged by their iat. Default:
-// now.
+// Give it the result of [Store.IssueTime] where validators of these tokens have
+// [WithIssueTime]. Default: now, by this machine's clock, for the claim rule.
 func WithIssuedAt(t time.Time) func(*Claims) error {
 	return func(c *Claims) error {
 		if !isStorable(t) {

@@ -143,7 +143,8 @@ func ExamplePostgres_WithTx() {
 	// an older token: true
 }
 
-// A login takes the iat of its token from the store before it checks the credentials.
+// A login takes the iat of its token from the store before it checks the credentials. Validators of
+// these tokens have WithIssueTime.
 func ExamplePostgres_IssueTime() {
 	ctx := context.Background()
 	pool, drop := examplePool(ctx)
@@ -152,6 +153,11 @@ func ExamplePostgres_IssueTime() {
 		log.Fatal(err)
 	}
 	store, err := revoke.NewPostgres(pool)
+	if err != nil {
+		log.Fatal(err)
+	}
+	audience := revoke.AudienceOf("api")
+	validator, err := revoke.NewValidator(store, exampleIssuer, audience, exampleKeyfunc, []string{"ES256"}, revoke.WithIssueTime())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -165,11 +171,52 @@ func ExamplePostgres_IssueTime() {
 		log.Fatal(err)
 	}
 	// … check the password here …
-	fmt.Println(store.Check(ctx, revoke.Token{
-		Issuer: exampleIssuer, ID: "token-2", Subject: "ada",
-		IssuedAt: issuedAt, ExpiresAt: issuedAt.Add(time.Hour),
-	}))
+	claims, err := revoke.NewClaims(user, 15*time.Minute, audience, revoke.Epochs{}, revoke.WithIssuedAt(issuedAt))
+	if err != nil {
+		log.Fatal(err)
+	}
+	text, err := jwt.NewWithClaims(jwt.SigningMethodES256, claims).SignedString(exampleKey)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = validator.Validate(ctx, text)
+	fmt.Println(err)
 	// Output: <nil>
+}
+
+// The stamps of some issuers lie in the past, by a span that is known, and those of others ahead.
+func ExampleWithIssuerSkew() {
+	ctx := context.Background()
+	store := revoketest.NewMemory() // in an app: revoke.NewPostgres(pool)
+	validator, err := revoke.NewValidator(store, exampleIssuer, revoke.AudienceOf("api"), exampleKeyfunc,
+		[]string{"ES256"}, revoke.WithIssuerSkew(-295*time.Second)) // it stamps 300 s back
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	user := exampleUser
+	if _, err := store.RevokeUser(ctx, user); err != nil {
+		log.Fatal(err)
+	}
+	signIn := func(at time.Time) string {
+		stamp := revoke.WithIssuedAt(at.Add(-5 * time.Minute))
+		claims, err := revoke.NewClaims(user, time.Hour, revoke.AudienceOf("api"), revoke.Epochs{}, stamp)
+		if err != nil {
+			log.Fatal(err)
+		}
+		text, err := jwt.NewWithClaims(jwt.SigningMethodES256, claims).SignedString(exampleKey)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return text
+	}
+	_, err = validator.Validate(ctx, signIn(time.Now().Add(-time.Minute)))
+	fmt.Println("a minute before:", errors.Is(err, revoke.ErrRevoked))
+	_, err = validator.Validate(ctx, signIn(time.Now()))
+	fmt.Println("at once after it, when the user has to sign in once more:", errors.Is(err, revoke.ErrRevoked))
+	// Output:
+	// a minute before: true
+	// at once after it, when the user has to sign in once more: true
 }
 
 // Tokens that carry the epochs of their user need no clock: a token that is minted after a

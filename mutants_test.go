@@ -18,17 +18,74 @@ func TestMutantsAreCaught(t *testing.T) {
 				"	for i := len(v.rows) - 1; i >= 0; i-- {\n		if v.Refuses(i) {",
 			},
 		},
-		"verdict: the iat rule refuses at the instant of the epoch": {
-			File: "verdict.go", Tests: "TestVerdictCheck",
-			Edits: []string{"v.token.IssuedAt.Unix()*1e6 < v.rows[i].since", "v.token.IssuedAt.Unix()*1e6 <= v.rows[i].since"},
+		"verdict: a rule refuses at the instant of the epoch": {
+			File: "verdict.go", Tests: "TestVerdictCheck TestStamps",
+			Edits: []string{"v.stamp(i) < v.rows[i].since", "v.stamp(i) <= v.rows[i].since"},
 		},
 		"verdict: the iat counts with its microseconds": {
 			File: "verdict.go", Tests: "TestVerdictCheck",
-			Edits: []string{"v.token.IssuedAt.Unix()*1e6 < v.rows[i].since", "v.token.IssuedAt.UnixMicro() < v.rows[i].since"},
+			Edits: []string{"v.token.IssuedAt.Unix()*1e6 - v.skew", "v.token.IssuedAt.UnixMicro() - v.skew"},
+		},
+		"verdict: the skew is ignored": {
+			File: "verdict.go", Tests: "TestVerdictCheck TestVerdictAhead TestIssuerSkew TestStamps TestSimulation",
+			Edits: []string{"v.token.IssuedAt.Unix()*1e6 - v.skew", "v.token.IssuedAt.Unix()*1e6"},
+		},
+		"verdict: the skew of a token without one is zero": {
+			File: "verdict.go", Tests: "TestVerdictCheck TestVerdictAhead TestIssuerSkew TestSimulation",
+			Edits: []string{"return DefaultIssuerSkew, nil", "return 0, nil"},
+		},
+		"verdict: any skew is taken": {
+			File: "verdict.go", Tests: "TestStore",
+			Edits: []string{"return t.IssuerSkew, checkIssuerSkew(t.IssuerSkew)", "return t.IssuerSkew, nil"},
+		},
+		"verdict: an epoch without a row is 1970": {
+			File: "verdict.go", Tests: "TestVerdictCheck",
+			Edits: []string{"return v.rows[i].found && (", "return (v.rows[i].found || scopes[i].epoch && !v.token.HasEpochs) && ("},
+		},
+		"verdict: a token that is ahead is accepted": {
+			File: "verdict.go", Tests: "TestVerdictAhead TestIssuerSkew TestStamps TestSimulation",
+			Edits: []string{"case !v.Ahead(now):", "case now.Before(now.Add(1)):"},
+		},
+		"verdict: an iat may be ahead": {
+			File: "verdict.go", Tests: "TestVerdictAhead TestIssuerSkew TestStamps TestSimulation",
+			Edits: []string{"if v.stamp(i) > last {", "if v.token.HasEpochs && v.stamp(i) > last {"},
+		},
+		"verdict: a claim may be ahead": {
+			File: "verdict.go", Tests: "TestVerdictAhead TestEpochClaim TestLostPairs",
+			Edits: []string{"if v.stamp(i) > last {", "if !v.token.HasEpochs && v.stamp(i) > last {"},
+		},
+		"verdict: a claim is no later than the clock": {
+			File: "verdict.go", Tests: "TestVerdictAhead TestEpochClaim",
+			Edits: []string{"if v.token.HasEpochs && v.rows[i].found {", "if false {"},
+		},
+		"verdict: an epoch that stands bounds the claim of the other scope": {
+			File: "verdict.go", Tests: "TestVerdictAhead",
+			Edits: []string{
+				"if v.token.HasEpochs && v.rows[i].found {", "if v.token.HasEpochs {",
+				"last = max(last, v.rows[i].since)", "last = max(last, v.rows[2].since, v.rows[3].since)",
+			},
+		},
+		"verdict: only the user's claim is bounded": {
+			File: "verdict.go", Tests: "TestVerdictAhead",
+			Edits: []string{
+				"		if !scopes[i].epoch {\n			continue\n		}\n		last", "		if scopes[i].name != ScopeUser {\n			continue\n		}\n		last",
+			},
 		},
 		"verdict: the claim rule refuses the epoch that stands": {
 			File: "verdict.go", Tests: "TestVerdictCheck TestSimulation",
-			Edits: []string{"stamp(v.token.Epochs) < v.rows[i].since", "stamp(v.token.Epochs) <= v.rows[i].since"},
+			Edits: []string{"return scopes[i].stamp(v.token.Epochs)\n", "return scopes[i].stamp(v.token.Epochs) - 1\n"},
+		},
+		"validator: WithIssueTime leaves the default skew": {
+			File: "validator_options.go", Tests: "TestIssuerSkew",
+			Edits: []string{"		c.issuerSkew = NoIssuerSkew\n", "		_ = NoIssuerSkew\n"},
+		},
+		"validator: the token does not carry the skew": {
+			File: "validator.go", Tests: "TestIssuerSkew",
+			Edits: []string{"		IssuerSkew: v.issuerSkew,\n", ""},
+		},
+		"validator: it judges an iat that the store judges": {
+			File: "validator.go", Tests: "TestIssuerSkew",
+			Edits: []string{"case v.epochClaim && time.Unix(issuedAt, 0)", "case time.Unix(issuedAt, 0)"},
 		},
 		"verdict: the session is ignored": {
 			File: "scope.go", Tests: "TestVerdictCheck TestScopesAgree",
@@ -210,7 +267,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		"shared ids: a token that lives longer is forgotten": {
 			File: "postgres_sql.go", Tests: "TestSharedIDsAreKept",
 			Edits: []string{
-				"greatest($5::pg_catalog.timestamptz, clock.now {+} {skew $8})", "(clock.now {+} {skew $8})",
+				"greatest($5::pg_catalog.timestamptz, clock.now {+} {seconds $8})", "(clock.now {+} {seconds $8})",
 			},
 		},
 		"redeem: an attempt with a commit that failed counts": {

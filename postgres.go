@@ -53,7 +53,6 @@ func NewPostgres(pool *pgxpool.Pool, opts ...PostgresOption) (*Postgres, error) 
 	p.writer = writer{
 		sql:    &stmts,
 		schema: config.schema,
-		skew:   config.issuerSkew,
 		keep:   config.keep,
 		hooks:  config.hooks,
 		run:    db,

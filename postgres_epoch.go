@@ -104,7 +104,7 @@ func (w writer) moveEpochs(ctx context.Context, operation string, records []Revo
 	err := w.write(ctx, operation,
 		statement{sql: w.sql.placeEpochs, args: []any{string(scope), hexArray(keys), textArray(issuers), textArray(ids)}},
 		statement{sql: w.sql.moveEpochs, args: []any{
-			hexArray(keys), secondsText(w.skew), hexText(records[0].Reason), hexText(records[0].Actor),
+			hexArray(keys), hexText(records[0].Reason), hexText(records[0].Actor),
 			hexArray(slices.Collect(maps.Keys(beside))),
 		}, scan: r.scan, reset: r.reset})
 	if err != nil {

@@ -24,7 +24,6 @@ type PostgresOption interface{ toPostgres(*postgresConfig) error }
 type postgresConfig struct {
 	schema       string
 	checkTimeout time.Duration
-	issuerSkew   time.Duration
 	keep         time.Duration // how long a token's row is kept at least
 	checkQueries int
 	hooks        hooks
@@ -71,20 +70,6 @@ func WithCheckQueries(n int) PostgresOption {
 			return fmt.Errorf("check queries %d is negative", n)
 		}
 		c.checkQueries = n
-		return nil
-	})
-}
-
-// WithIssuerSkew says by how much the clock of the issuer may be ahead of the database's.
-// RevokeUser and RevokeIssuer add it to the instant that they write, so that a token dated
-// ahead is refused too; the next sign-in by IssueTime waits that much longer. At most
-// [MaxIssuerSkew]. Default: 0, for apps that take iat from IssueTime or use the epoch claim.
-func WithIssuerSkew(d time.Duration) PostgresOption {
-	return postgresOption(func(c *postgresConfig) error {
-		if d < 0 || d > MaxIssuerSkew {
-			return fmt.Errorf("issuer skew %v is not between 0 and %v", d, MaxIssuerSkew)
-		}
-		c.issuerSkew = d
 		return nil
 	})
 }

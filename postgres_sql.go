@@ -44,7 +44,7 @@ func newStatements(name string) statements {
 		sql = notePattern.ReplaceAllString(sql, "CASE WHEN $1::pg_catalog.text {<>} '' THEN {decoded $1::pg_catalog.text} END")
 		sql = decodedPattern.ReplaceAllString(sql, "pg_catalog.convert_from(pg_catalog.decode($1, 'hex'), 'UTF8')")
 		sql = encodedPattern.ReplaceAllString(sql, "coalesce(pg_catalog.encode(pg_catalog.convert_to($1, 'UTF8'), 'hex'), '')")
-		sql = skewPattern.ReplaceAllString(sql, "pg_catalog.make_interval(secs => $1::double precision)")
+		sql = secondsPattern.ReplaceAllString(sql, "pg_catalog.make_interval(secs => $1::double precision)")
 		return operatorPattern.ReplaceAllString(sql, "OPERATOR(pg_catalog.$1)")
 	}
 	return statements{
@@ -95,8 +95,8 @@ var (
 	encodedPattern = regexp.MustCompile(`\{encoded ([^}]*)\}`)
 )
 
-// skewPattern is how the statements below read a number of seconds.
-var skewPattern = regexp.MustCompile(`\{skew (\$\d)\}`)
+// secondsPattern is how the statements below read a number of seconds.
+var secondsPattern = regexp.MustCompile(`\{seconds (\$\d)\}`)
 
 // operatorPattern is how the statements below write an operator of pg_catalog.
 var operatorPattern = regexp.MustCompile(`\{([-+*=<>|]+)\}`)
@@ -136,7 +136,7 @@ FROM (SELECT 1) AS one LEFT JOIN {schema}.revocations AS t ON t.key {=} ANY ((SE
 // many rows it wrote.
 const revokeSQL = `WITH written AS (INSERT INTO {schema}.revocations AS t (key, since, expires_at, revoked_at, scope, issuer, id, reason, actor)
 SELECT n.key, clock.now, greatest(CASE WHEN n.expires_at {<>} '' THEN n.expires_at::timestamp with time zone ELSE clock.now {+} {lifetime} END,
-           clock.now {+} {skew $8}), clock.now,
+           clock.now {+} {seconds $8}), clock.now,
        $1::pg_catalog.text, {decoded n.issuer}, {decoded n.id}, {note $6}, {note $7}
 FROM (SELECT pg_catalog.clock_timestamp() AS now) AS clock,
      ROWS FROM (pg_catalog.unnest($2::pg_catalog.uuid[]), pg_catalog.unnest($3::pg_catalog.text[]),
@@ -154,7 +154,7 @@ SELECT pg_catalog.count(*)::pg_catalog.text FROM written`
 // One winner: the primary key lets one insert in. A token past the leeway never wins, since its row
 // may be gone.
 const redeemSQL = `INSERT INTO {schema}.revocations (key, since, expires_at, revoked_at, scope, issuer, id, reason, actor)
-SELECT $1::pg_catalog.uuid, clock.now, greatest($5::pg_catalog.timestamptz, clock.now {+} {skew $8}), clock.now,
+SELECT $1::pg_catalog.uuid, clock.now, greatest($5::pg_catalog.timestamptz, clock.now {+} {seconds $8}), clock.now,
        $2::pg_catalog.text, {decoded $3::pg_catalog.text}, {decoded $4::pg_catalog.text}, {note $6}, {note $7}
 FROM (SELECT pg_catalog.clock_timestamp() AS now) AS clock
 WHERE $5::pg_catalog.timestamptz {>=} (clock.now {-} {leeway})
@@ -176,21 +176,21 @@ FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.uuid[]), pg_catalog.unnest($3::
          pg_catalog.unnest($4::pg_catalog.text[])) AS n (key, issuer, id)
 ON CONFLICT (key) DO UPDATE SET revoked_at = e.revoked_at WHERE false`
 
-// The rows of the issuers ($5) come behind those that moved, from the same snapshot, each
+// The rows of the issuers ($4) come behind those that moved, from the same snapshot, each
 // as a check returns it.
 const moveEpochsSQL = `WITH moved AS (
     UPDATE {schema}.revocations AS e SET
-        since = greatest(pg_catalog.clock_timestamp() {+} {skew $2}, e.since) {+} interval '1 microsecond',
-        expires_at = greatest(pg_catalog.clock_timestamp() {+} {skew $2}, e.since) {+} {lifetime},
+        since = greatest(pg_catalog.clock_timestamp(), e.since) {+} interval '1 microsecond',
+        expires_at = greatest(pg_catalog.clock_timestamp(), e.since) {+} {lifetime},
         revoked_at = pg_catalog.clock_timestamp(),
-        reason = coalesce(e.reason, {note $3}),
-        actor = coalesce(e.actor, {note $4})
+        reason = coalesce(e.reason, {note $2}),
+        actor = coalesce(e.actor, {note $3})
     WHERE e.key {=} ANY ((SELECT $1::pg_catalog.uuid[])::pg_catalog.uuid[])
     RETURNING e.key, e.since)
 SELECT pg_catalog.encode(pg_catalog.uuid_send(m.key) {||} pg_catalog.timestamptz_send(m.since), 'hex') FROM moved AS m
 UNION ALL
 SELECT pg_catalog.encode(pg_catalog.uuid_send(i.key) {||} pg_catalog.timestamptz_send(i.since), 'hex')
-FROM {schema}.revocations AS i WHERE i.key {=} ANY ((SELECT $5::pg_catalog.uuid[])::pg_catalog.uuid[])`
+FROM {schema}.revocations AS i WHERE i.key {=} ANY ((SELECT $4::pg_catalog.uuid[])::pg_catalog.uuid[])`
 
 // The instant is the caller's, so one statement does. It returns whether the instant may be stored,
 // and whether a row was written.
@@ -221,7 +221,7 @@ const sweepSQL = `WITH deleted AS (
     DELETE FROM {schema}.revocations AS d WHERE d.key {=} ANY (ARRAY(
         SELECT t.key FROM {schema}.revocations AS t
         WHERE t.expires_at {>=} (pg_catalog.to_timestamp(0) {+} ($3::bigint {*} interval '1 microsecond'))
-          AND t.expires_at {<} (SELECT pg_catalog.clock_timestamp() {-} {skew $1})
+          AND t.expires_at {<} (SELECT pg_catalog.clock_timestamp() {-} {seconds $1})
         ORDER BY t.expires_at LIMIT $2::bigint FOR UPDATE SKIP LOCKED))
     RETURNING d.scope, d.expires_at)
 SELECT pg_catalog.concat(pg_catalog.row_security_active('{schema}.revocations'::pg_catalog.text)), coalesce(d.scope, ''),

@@ -446,8 +446,6 @@ func TestNewPostgresRefuses(t *testing.T) {
 		{"an empty schema", pool, revoke.WithSchema(""), `schema ""`},
 		{"a schema in capitals", pool, revoke.WithSchema("A"), `schema "A"`},
 		{"no check timeout", pool, revoke.WithCheckTimeout(0), "check timeout"},
-		{"a negative issuer skew", pool, revoke.WithIssuerSkew(-time.Second), "issuer skew"},
-		{"an issuer skew above the maximum", pool, revoke.WithIssuerSkew(time.Minute), "30s"},
 		{"a negative number of queries", pool, revoke.WithCheckQueries(-1), "check queries"},
 		{"a nil option", pool, nil, "nil"},
 	} {

@@ -15,7 +15,6 @@ import (
 type writer struct {
 	sql    *statements
 	schema string
-	skew   time.Duration
 	keep   time.Duration // how long a token's row is kept at least
 	hooks  hooks
 	inTx   bool // in a transaction of the caller's

@@ -138,12 +138,13 @@ func TestScopesAgree(t *testing.T) {
 					t.Errorf("IsEpoch = %v", scope.Name.IsEpoch())
 				}
 				// An epoch spares a token that was issued after it, another revocation does not.
-				token.IssuedAt = time.Now().Add(2 * time.Second)
+				token.IssuedAt = time.Now().Truncate(time.Second).Add(2 * time.Second)
+				token.IssuerSkew = time.Until(token.IssuedAt).Truncate(time.Microsecond) + time.Microsecond
 				if err := row.store.Check(ctx, token); (err == nil) != scope.Epoch {
 					t.Errorf("of a later token Check = %v", err)
 				}
 				// Every wider scope that is revoked too stands behind this one.
-				token.IssuedAt = time.Now().Add(-time.Minute)
+				token.IssuedAt, token.IssuerSkew = time.Now().Add(-time.Minute), 0
 				for _, wider := range known[place:] {
 					testkit.Must(t, scopeCalls[wider.Name].revoke(ctx, row.store, token))
 				}

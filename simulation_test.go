@@ -107,6 +107,16 @@ func stamped(t int64) revoke.Token {
 	return revoke.Token{Issuer: "i", ID: "t", Subject: "s", IssuedAt: iat, ExpiresAt: iat.Add(time.Hour)}
 }
 
+// thirdParty issues as a third party does, which stamps by its own clock when it signs. Its
+// tokens are checked with this skew.
+func thirdParty(skew time.Duration, stamp func(t int64) int64) func(world, simLogin) (simLogin, int64, revoke.Token) {
+	return func(_ world, l simLogin) (simLogin, int64, revoke.Token) {
+		token := stamped(stamp(l.sign + l.clockError))
+		token.IssuerSkew = skew
+		return l, l.sign, token
+	}
+}
+
 // bySignature issues with the clock of the issuer when it signs.
 func bySignature(stamp func(t int64, visible revoke.Epochs) int64) func(world, simLogin) (simLogin, int64, revoke.Token) {
 	return func(w world, l simLogin) (simLogin, int64, revoke.Token) {
@@ -140,6 +150,25 @@ func verdictOf(token revoke.Token) (v revoke.Verdict) {
 	return v
 }
 
+// presented reports whether the token was accepted before a revocation: at the very instant at
+// which a revoking statement read the clock, when the token had been signed already.
+func (w world) presented(l simLogin, token revoke.Token) bool {
+	return slices.ContainsFunc(w.revocations, func(r simRevocation) bool {
+		if r.statement < l.sign {
+			return false
+		}
+		v := verdictOf(token)
+		visible := w.epochsAt(r.statement)
+		if visible.User > 0 {
+			v.Found(userPlace, visible.User)
+		}
+		if visible.Issuer > 0 {
+			v.Found(issuerPlace, visible.Issuer)
+		}
+		return v.Check(time.UnixMicro(r.statement)) == nil
+	})
+}
+
 // issueTime asks for an iat at now, where these epochs stand.
 func issueTime(epochs revoke.Epochs, now int64) (time.Time, time.Duration) {
 	var v revoke.Verdict
@@ -160,7 +189,16 @@ const (
 	ruleClaim      = "claim, read in the snapshot of the credentials"
 	ruleClaimEarly = "claim, read earlier"
 	ruleIssueTime  = "iat < E, iat from IssueTime before the credentials"
+	ruleThirdParty = "iat - 5 s < E, a third party rounds down"
+	ruleRoundsUp   = "iat - 5 s < E, a third party rounds up"
+	ruleWrongSkew  = "iat < E, a third party's clock, which is too little"
 )
+
+// simSkews are the skews of the rules for third parties, and by how much their rounding is ahead.
+var simSkews = map[string]struct{ skew, rounding int64 }{
+	ruleThirdParty: {revoke.DefaultIssuerSkew.Microseconds(), 0},
+	ruleRoundsUp:   {revoke.DefaultIssuerSkew.Microseconds(), 1_000_000},
+}
 
 var simRules = []simRule{
 	{
@@ -185,7 +223,9 @@ var simRules = []simRule{
 		}),
 		latest(func(iat, epoch int64) bool { return iat < epoch }),
 	},
-	{"iat < E, iat from the issuer's clock when it signs", bySignature(func(t int64, _ revoke.Epochs) int64 { return floorSecond(t) }), judged},
+	{ruleThirdParty, thirdParty(0, floorSecond), judged},
+	{ruleRoundsUp, thirdParty(0, func(t int64) int64 { return floorSecond(t + 999_999) }), judged},
+	{ruleWrongSkew, thirdParty(revoke.NoIssuerSkew, floorSecond), judged},
 	{
 		ruleIssueTime,
 		func(w world, l simLogin) (simLogin, int64, revoke.Token) {
@@ -195,7 +235,9 @@ var simRules = []simRule{
 				if wait == 0 {
 					delay := now - l.begin
 					l.read, l.sign = l.read+delay, l.sign+delay
-					return l, now, stamped(iat.UnixMicro())
+					token := stamped(iat.UnixMicro())
+					token.IssuerSkew = revoke.NoIssuerSkew
+					return l, now, token
 				}
 				now += int64((wait + time.Microsecond - 1) / time.Microsecond)
 			}
@@ -214,6 +256,10 @@ type simCount struct {
 	mustLive, refused int
 	// overlapped logins had a commit between their beginning and their look at the password.
 	overlapped, overlapRefused int
+	// presented tokens were accepted before a revocation.
+	presented, presentedAlive int
+	// late tokens of a third party were signed after the time for which new sign-ins are refused.
+	late, lateRefused int
 }
 
 // TestSimulation runs the rules over many histories beside an oracle, and prints the table that the
@@ -230,16 +276,29 @@ func TestSimulation(t *testing.T) {
 				l, stamp, token := rule.issue(w, l)
 				dead := rule.dead(token, last)
 				counts[i].add(w, l, stamp, dead)
+				if naive := strings.HasPrefix(rule.name, "naive"); !naive && w.presented(l, token) {
+					counts[i].presented++
+					if !dead {
+						counts[i].presentedAlive++
+					}
+				}
+				if s, ok := simSkews[rule.name]; ok && l.sign >= max(last.User, last.Issuer)+s.skew-(l.clockError+s.rounding)+1_000_000 {
+					counts[i].late++
+					if dead {
+						counts[i].lateRefused++
+					}
+				}
 			}
 		}
 	}
 	var table strings.Builder
-	fmt.Fprintf(&table, "%-52s %21s %21s %21s %21s\n", "rule",
-		"must die: survive", "stamped before stmt", "must live: refused", "overlap: refused")
+	fmt.Fprintf(&table, "%-52s %21s %21s %21s %21s %21s %21s\n", "rule",
+		"must die: survive", "stamped before stmt", "must live: refused", "overlap: refused", "presented: survive", "late: refused")
 	for i, rule := range simRules {
 		c := counts[i]
-		fmt.Fprintf(&table, "%-52s %10d: %9d %21d %10d: %9d %10d: %9d\n", rule.name,
-			c.mustDie, c.survivors, c.survivorsSeen, c.mustLive, c.refused, c.overlapped, c.overlapRefused)
+		fmt.Fprintf(&table, "%-52s %10d: %9d %21d %10d: %9d %10d: %9d %10d: %9d %10d: %9d\n", rule.name,
+			c.mustDie, c.survivors, c.survivorsSeen, c.mustLive, c.refused, c.overlapped, c.overlapRefused,
+			c.presented, c.presentedAlive, c.late, c.lateRefused)
 		if c.mustDie == 0 || c.mustLive == 0 || c.overlapped == 0 {
 			t.Errorf("%s: the histories prove nothing: %+v", rule.name, c)
 		}
@@ -249,7 +308,14 @@ func TestSimulation(t *testing.T) {
 	for i, rule := range simRules {
 		c := counts[i]
 		naive := strings.HasPrefix(rule.name, "naive")
+		_, rightSkew := simSkews[rule.name]
 		switch {
+		case !naive && (c.presented == 0 || c.presentedAlive != 0):
+			t.Errorf("%s: of %d tokens that were accepted before a revocation %d are alive", rule.name, c.presented, c.presentedAlive)
+		case rightSkew && (c.survivorsSeen != 0 || c.late == 0 || c.lateRefused != 0):
+			t.Errorf("%s: %+v", rule.name, c)
+		case rule.name == ruleWrongSkew && c.survivorsSeen == 0:
+			t.Errorf("%s: no token survives that was never presented, so the histories are too tame", rule.name)
 		case naive && c.survivors == 0 && c.refused == 0:
 			t.Errorf("%s: no fault was found, so the histories are too tame", rule.name)
 		case rule.name == ruleClaim && (c.survivors != 0 || c.refused != 0 || c.overlapRefused != 0),

@@ -2,6 +2,7 @@ package revoke
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/pgrevoke/revoke/internal/strictjwt"
@@ -33,6 +34,17 @@ const (
 	// MaxIssuerSkew is the most that WithIssuerSkew takes, and the most that RevokeUserBefore
 	// may lie ahead of the clock.
 	MaxIssuerSkew = 30 * time.Second
+
+	// MaxIssuerLag is the most that WithIssuerSkew takes below zero, for issuers that stamp into
+	// the past.
+	MaxIssuerLag = 10 * time.Minute
+
+	// DefaultIssuerSkew is of WithIssuerSkew, and what a zero Token.IssuerSkew counts as. It
+	// covers an issuer that rounds up, and clocks that nothing keeps very well.
+	DefaultIssuerSkew = 5 * time.Second
+
+	// NoIssuerSkew is Token.IssuerSkew for a token with an iat from IssueTime: it counts as 0.
+	NoIssuerSkew time.Duration = math.MinInt64
 )
 
 // Token is what a revocation knows of a JWT: its identity and its times. [Validator] makes it
@@ -48,6 +60,12 @@ type Token struct {
 	SessionID string    // sid; empty where the token has none
 	IssuedAt  time.Time // iat, in whole seconds, rounded down
 	ExpiresAt time.Time // exp; zero where a revoker does not know it: MaxTokenLifetime from now
+
+	// IssuerSkew is the most by which stamps of the issuer may be ahead of the true time, and
+	// negative where they lie behind it: see [WithIssuerSkew]. It is not a claim. Zero counts as
+	// DefaultIssuerSkew; none at all is NoIssuerSkew. A check of any other value that
+	// WithIssuerSkew does not take is ErrInvalidToken.
+	IssuerSkew time.Duration
 
 	// Epochs are those of the token's epoch claim. They count where HasEpochs is true, and then
 	// IssuedAt does not: see [Epochs].
@@ -117,8 +135,13 @@ type Checker interface {
 	// *RevokedError), ErrInvalidToken, and ErrUnavailable with its cause. ErrInvalidToken
 	// stands for a token that has no issuer, none of ID, SessionID and Subject, no IssuedAt or
 	// no ExpiresAt; of which a time lies before 1970 or after 9999; of which a name is too
-	// long, is not UTF-8 or holds NUL; which expired longer than MaxLeeway ago; or which
-	// expires further from now than MaxTokenLifetime.
+	// long, is not UTF-8 or holds NUL; which expired longer than MaxLeeway ago; which
+	// expires further from now than MaxTokenLifetime; or which is stamped ahead of the store's
+	// clock, by more than its IssuerSkew, or with epochs that are ahead of that clock and of
+	// those that stand.
+	//
+	// So what Check accepts, it refuses once its user or issuer has been revoked. The issuer's
+	// clock and its rounding do not matter for that: see Epochs.
 	//
 	// Check does not verify the signature. Verify it first. Check may be used from several
 	// goroutines.
@@ -164,7 +187,8 @@ type Revoker interface {
 
 	// RevokeUser revokes every token of the user that was issued until now: for a changed
 	// password, a disabled account, a stolen laptop. The user may sign in again; see Epochs and
-	// IssueTime for how the next token is known from the earlier ones.
+	// IssueTime for how the next token is known from the earlier ones, and WithIssuerSkew for how
+	// soon a third party's is.
 	//
 	// It returns the user's epochs after it, for the epoch claim of a token that this same
 	// request hands out. That is safe if the same transaction looks at the credentials after
@@ -207,8 +231,8 @@ type Revoker interface {
 
 	// Epochs returns the user's epochs as they stand, for the epoch claim of a token that is
 	// about to be issued. Call it before the credentials are read, or in one snapshot with
-	// them, never after. A validator refuses an epoch that lies more than a minute ahead of its
-	// clock.
+	// them, never after. Check refuses an epoch that is ahead of the store's clock and of the
+	// one that stands, as after a failover that lost the revocation.
 	Epochs(ctx context.Context, user User) (Epochs, error)
 }
 
@@ -219,11 +243,13 @@ type Store interface {
 
 	// IssueTime returns an iat for a token of the user that is accepted: in whole seconds, not
 	// ahead of the store's clock, and not before any revocation of the user and of the issuer.
-	// Where one was made within this second it waits, for a second at most. Where one lies
-	// ahead, by WithIssuerSkew or RevokeUserBefore, it waits for as long as that, MaxIssuerSkew
-	// and a second at most. It returns when ctx ends, with an error that matches
-	// ErrUnavailable. A login asks for it before it checks the credentials, a password change
-	// after its commit.
+	// Where one was made within this second it waits, for a second at most. Where
+	// RevokeUserBefore put one ahead, it waits for as long as that, MaxIssuerSkew and a second
+	// at most. It returns when ctx ends, with an error that matches ErrUnavailable. A login asks
+	// for it before it checks the credentials, a password change after its commit.
+	//
+	// It goes with the option WithIssueTime of every validator of these tokens (NoIssuerSkew in
+	// a Token). Under another skew the tokens of a sign-in soon after a revocation are refused.
 	IssueTime(ctx context.Context, user User) (time.Time, error)
 
 	// Lookup returns every revocation that refuses the token, the narrowest first, with reason

@@ -1,6 +1,7 @@
 package revoke_test
 
 import (
+	"flag"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -12,7 +13,13 @@ import (
 	"github.com/pgrevoke/revoke/revoketest"
 )
 
-func TestMain(m *testing.M) { pgserver.Main(m) }
+func TestMain(m *testing.M) {
+	// A property that fails logs its seed, and leaves no file in the tree.
+	if err := flag.Set("rapid.nofailfile", "true"); err != nil {
+		panic(err)
+	}
+	pgserver.Main(m)
+}
 
 // TestStore runs the conformance suite over every store.
 func TestStore(t *testing.T) {

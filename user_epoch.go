@@ -13,16 +13,27 @@ import (
 //
 // Two rules read them.
 //
-// The iat rule, for any token: it is refused if and only if its iat lies before either epoch.
-// An iat has whole seconds, so doubt refuses: a token stamped in the second of a revocation is
-// refused, whichever came first, and a token that replaces it must take its iat from IssueTime.
-// Proof: a stamp is floor(s), where s is the clock then. A later revocation in any scope has E
-// > s >= floor(s): refused. A stamp that IssueTime returns after it has floor(s) >= E:
+// The iat rule, for any token. A token counts as stamped at iat - a, where a is the most by which
+// stamps of its issuer may be ahead of the true time (Token.IssuerSkew, [WithIssuerSkew]). It is
+// refused if and only if iat - a lies before either epoch. It is ErrInvalidToken while iat - a
+// lies ahead of the store's clock.
+//
+// Proof: a token that was accepted at t has iat - a <= t, by the store's clock. A revocation made
+// after that, in either scope, has E > t: refused. Nothing is assumed of the issuer's clock, of
+// the validator's, or of a. Where a is right, a token that was stamped at s has iat - a <= s, so
+// a later revocation refuses it also if it had not been presented before.
+//
+// The price: a token of a new sign-in within a - d + 1 s of the revocation is refused for its
+// whole life, and the user signs in once more; d is by how much the issuer's stamps really are
+// ahead. An issuer that is ahead by more than a has its tokens refused for the first d - a.
+//
+// An iat has whole seconds, so doubt refuses: with a = 0, a token stamped in the second of a
+// revocation is refused, whichever came first. A token that replaces it takes its iat from
+// IssueTime. Proof: that stamp is floor(s) where s is the clock then, and floor(s) >= E:
 // accepted.
 //
 // The iat rule does not see: a token stamped between RevokeUser and its COMMIT, a login that
-// checked the old password and was stamped after the commit, an issuer with a clock that is
-// ahead, a database clock that was set back.
+// checked the old password and was stamped after the commit, a database clock that was set back.
 //
 // The claim rule, exact, for tokens of your own: the token carries the epochs that were read in
 // the snapshot that read the credentials, or before it. It is refused if and only if either of
@@ -31,7 +42,9 @@ import (
 // epoch that was read after it is at least that: accepted, by every validator, since none knows
 // a greater one. Each epoch is compared with its own row; a single greatest of both would let a
 // revocation of one scope hide an earlier one of the other that commits later. No clock takes
-// part, so nothing waits. Sign the token within an hour of reading them.
+// part, so nothing waits. An epoch that is ahead of the store's clock and of the one that stands
+// is ErrInvalidToken: it comes from a revocation that was rolled back, or lost in a failover, and
+// would outlive a later one. Sign the token within an hour of reading them.
 type Epochs struct {
 	User   int64
 	Issuer int64

@@ -92,6 +92,9 @@ func NewValidator(checker Checker, issuer string, audience Audience, keyfunc jwt
 	if err := apply(constructor, &v.validatorConfig, opts, ValidatorOption.toValidator); err != nil {
 		return nil, err
 	}
+	if err := v.checkRule(); err != nil {
+		return nil, fmt.Errorf("revoke: %s: %w", constructor, err)
+	}
 	v.reader, err = strictjwt.NewReader(keyfunc, algorithms, v.maxSize, v.parserOptions...)
 	if err != nil {
 		return nil, fmt.Errorf("revoke: %s: %w", constructor, err)
@@ -215,9 +218,10 @@ func (v *Validator) validate(ctx context.Context, text string) (*Verified, error
 }
 
 // Identify returns the identity of a token that may have expired, and does not ask whether it
-// was revoked, or whether it is bound to a key. Everything else is as in Validate. It is for a
-// logout of this token and its session, which a user may ask for with an expired one. A handler
-// that ends more than that demands a token that passes Validate.
+// was revoked, whether it is bound to a key, nor whether its iat or its epochs are ahead of the
+// store's clock. Everything else is as in Validate. It is for a logout of this token and its
+// session, which a user may ask for with an expired one. A handler that ends more than that
+// demands a token that passes Validate.
 func (v *Validator) Identify(ctx context.Context, text string) (Token, error) {
 	verified, err := v.read(ctx, "Identify", text, true)
 	if err != nil {
@@ -236,7 +240,7 @@ func (v *Validator) read(ctx context.Context, operation, text string, mayBeExpir
 		return nil, as(operation, ErrInvalidToken, err)
 	}
 	now := v.now()
-	token, err := v.identity(&read.Claims, now)
+	token, err := v.identity(&read.Claims)
 	if err == nil {
 		err = v.audience.accepts(read.Claims.Audience)
 	}
@@ -290,7 +294,7 @@ func (v *Validator) checkParserOptions(read *strictjwt.Claims, expiresAt, now ti
 }
 
 // identity demands the claims by which a token can be revoked.
-func (v *Validator) identity(read *strictjwt.Claims, now time.Time) (Token, error) {
+func (v *Validator) identity(read *strictjwt.Claims) (Token, error) {
 	for _, claim := range [...]struct {
 		name              string
 		missing, optional bool
@@ -316,9 +320,10 @@ func (v *Validator) identity(read *strictjwt.Claims, now time.Time) (Token, erro
 		return Token{}, errors.New("the token is a logout token")
 	}
 	token := Token{
-		Issuer:    v.issuer,
-		IssuedAt:  time.Unix(max(read.IssuedAt, 0), 0).UTC(),
-		ExpiresAt: time.Unix(read.ExpiresAt, 0).UTC(),
+		Issuer:     v.issuer,
+		IssuedAt:   time.Unix(max(read.IssuedAt, 0), 0).UTC(),
+		ExpiresAt:  time.Unix(read.ExpiresAt, 0).UTC(),
+		IssuerSkew: v.issuerSkew,
 	}
 	for i := range scopes {
 		scopes[i].read(&token, read)
@@ -332,16 +337,8 @@ func (v *Validator) identity(read *strictjwt.Claims, now time.Time) (Token, erro
 			return Token{}, err
 		}
 	}
-	if ahead := now.Add(maxEpochAhead).UnixMicro(); token.Epochs.User > ahead || token.Epochs.Issuer > ahead {
-		return Token{}, fmt.Errorf("claim %q is more than %v ahead", strictjwt.EpochClaim, maxEpochAhead)
-	}
 	return token, nil
 }
-
-// maxEpochAhead is how far ahead of the validator's clock an epoch claim may lie:
-// MaxIssuerSkew, and as much again for the difference between the clocks of validator and
-// database.
-const maxEpochAhead = time.Minute
 
 func (v *Validator) checkTimes(read *strictjwt.Claims, now time.Time, mayBeExpired bool) error {
 	issuedAt := read.IssuedAt
@@ -354,7 +351,8 @@ func (v *Validator) checkTimes(read *strictjwt.Claims, now time.Time, mayBeExpir
 		return jwt.ErrTokenExpired
 	case read.NotBefore != strictjwt.NoDate && now.Before(time.Unix(read.NotBefore, 0).Add(-v.leeway)):
 		return jwt.ErrTokenNotValidYet
-	case time.Unix(issuedAt, 0).After(now.Add(MaxIssuedAhead)):
+	// Without the claim, the checker judges the iat.
+	case v.epochClaim && time.Unix(issuedAt, 0).After(now.Add(MaxIssuedAhead)):
 		return fmt.Errorf("%w: its iat is more than %v ahead", jwt.ErrTokenUsedBeforeIssued, MaxIssuedAhead)
 	case issuedAt > read.ExpiresAt:
 		return errors.New("the token expires before it is issued")

@@ -18,8 +18,9 @@ const (
 	// DefaultLeeway is of WithLeeway: none, as RFC 7519 makes it optional.
 	DefaultLeeway = time.Duration(0)
 
-	// MaxIssuedAhead is how far ahead of the validator's clock an iat may lie. A token dated
-	// further ahead could outlive a revocation of its user that is made today.
+	// MaxIssuedAhead is how far ahead of the validator's clock the iat of a token may lie that is
+	// judged by its epoch claim. Of any other token, the store judges the iat by its own clock:
+	// see WithIssuerSkew.
 	MaxIssuedAhead = 5 * time.Second
 )
 
@@ -32,6 +33,8 @@ type validatorConfig struct {
 	maxSize       int
 	tokenType     string
 	epochClaim    bool
+	issueTime     bool
+	issuerSkew    time.Duration // as in Token
 	optional      optionalClaims
 	session       bool // sid is required
 	boundTokens   bool // cnf is accepted
@@ -48,8 +51,8 @@ type validatorOption func(*validatorConfig) error
 func (o validatorOption) toValidator(c *validatorConfig) error { return o(c) }
 
 // WithLeeway forgives a difference between the clocks of issuer and validator, for exp and nbf.
-// The iat has [MaxIssuedAhead], under any leeway, because a token dated ahead outlives a
-// revocation of its user. At most [MaxLeeway], because rows are swept. Default:
+// The iat is judged by [WithIssuerSkew], under any leeway, because a token dated ahead outlives
+// a revocation of its user. At most [MaxLeeway], because rows are swept. Default:
 // [DefaultLeeway].
 func WithLeeway(d time.Duration) ValidatorOption {
 	return validatorOption(func(c *validatorConfig) error {
@@ -125,7 +128,8 @@ func WithClaimsCheck(check func(ctx context.Context, verified *Verified) error) 
 // an issuer of your own, which mints [Claims]: another might let its users choose such a claim.
 // A token without the claim is refused, with jwt.ErrTokenRequiredClaimMissing: otherwise such
 // tokens would be accepted until the first revocation of their user, and none of that user's
-// ever after. A claim that lies more than a minute ahead of this clock is invalid. Default: off.
+// ever after. A claim is invalid that lies ahead of the store's clock and of the epochs that
+// stand. Default: off.
 func WithEpochClaim() ValidatorOption {
 	return validatorOption(func(c *validatorConfig) error { c.epochClaim = true; return nil })
 }
@@ -142,6 +146,56 @@ func WithOptionalEpochClaim() ValidatorOption {
 		c.epochClaim, c.optional.epochs = true, true
 		return nil
 	})
+}
+
+// WithIssuerSkew says by how much the issuer's stamps may be ahead of the true time, which is
+// that of the store's clock: its clock's error, and its rounding, which is up to a second where
+// iat is rounded up. A token counts as stamped so much earlier than its iat. It is negative for
+// an issuer that stamps into the past by a known span, such as -295 s for Entra, which stamps
+// 300 s back. Whole microseconds, from -[MaxIssuerLag] to [MaxIssuerSkew]. It is not 0: see
+// [WithIssueTime].
+//
+// A token that is further ahead is ErrInvalidToken, until the store's clock has caught up.
+// So each token that this validator accepts, it refuses after a revocation of the token's
+// user or issuer, also where the skew is wrong. Where it is too small, a token that is
+// presented for the first time after the revocation may be accepted although it was issued
+// before.
+//
+// The price: a token of a new sign-in within skew − d + 1 s of the revocation is refused for its
+// whole life, and the user signs in once more; d is by how much the issuer's stamps really are
+// ahead. That is 5 to 6 s by default. Default: [DefaultIssuerSkew].
+func WithIssuerSkew(d time.Duration) ValidatorOption {
+	return validatorOption(func(c *validatorConfig) error {
+		if d == 0 {
+			return errors.New("issuer skew 0 would spare tokens of an issuer that rounds up, or has a clock of its own; " +
+				"WithIssueTime is for tokens with an iat from IssueTime")
+		}
+		c.issuerSkew = d
+		return checkIssuerSkew(d)
+	})
+}
+
+// WithIssueTime is for tokens of your own with an iat from [Store.IssueTime], which is never
+// ahead of the store's clock: they have no skew, and a sign-in after a revocation works within
+// about a second. Every token that the keys of this validator verify must take its iat from
+// there: see [WithIssuedAt]. An iat that another clock has stamped may be ahead, and such a
+// token may be accepted for the first time after a revocation that followed its issue. Not to be
+// combined with [WithIssuerSkew]. Default: off.
+func WithIssueTime() ValidatorOption {
+	return validatorOption(func(c *validatorConfig) error { c.issueTime = true; return nil })
+}
+
+// checkRule chooses the skew, and refuses options of different rules.
+func (c *validatorConfig) checkRule() error {
+	switch {
+	case c.issueTime && c.issuerSkew != 0:
+		return errors.New("WithIssueTime and WithIssuerSkew exclude each other")
+	case c.epochClaim && (c.issueTime || c.issuerSkew != 0):
+		return errors.New("WithEpochClaim excludes WithIssueTime and WithIssuerSkew: by the epoch claim no iat is judged")
+	case c.issueTime:
+		c.issuerSkew = NoIssuerSkew
+	}
+	return nil
 }
 
 // WithOptionalID accepts tokens of third parties that have no jti. Such a token cannot be

@@ -29,6 +29,7 @@ import (
 //	return v.Check(now)
 type Verdict struct {
 	token Token
+	skew  int64 // of the token's issuer, in microseconds
 	rows  [scopeCount]struct {
 		found bool
 		since int64 // in microseconds since 1970
@@ -71,7 +72,11 @@ func (v *Verdict) OfToken(token Token) (keys [4][16]byte, err error) {
 			keys[i] = scope.name.Key(token.Issuer, id)
 		}
 	}
-	v.token = token
+	skew, err := token.issuerSkew()
+	if err != nil {
+		return keys, invalidToken(err)
+	}
+	v.token, v.skew = token, skew.Microseconds()
 	return keys, nil
 }
 
@@ -109,10 +114,11 @@ func (v *Verdict) Found(i int, since int64) {
 	v.rows[i].found, v.rows[i].since = true, since
 }
 
-// Check answers OfToken: nil, or an error that matches ErrRevoked or ErrInvalidToken. The
-// narrowest scope that was revoked comes first, and the lifetime last: a token is refused that
-// expired longer ago than MaxLeeway, because its row may have been swept, and one that is valid
-// for longer than any row is kept.
+// Check answers OfToken at the store's clock: nil, or an error that matches ErrRevoked or
+// ErrInvalidToken. The narrowest scope that was revoked comes first. Then comes the lifetime: a
+// token is refused that expired longer ago than MaxLeeway, because its row may have been swept,
+// and one that is valid for longer than any row is kept. Last comes a token that is ahead, see
+// [Verdict.Ahead].
 func (v *Verdict) Check(now time.Time) error {
 	for i := range v.rows {
 		if v.Refuses(i) {
@@ -124,22 +130,52 @@ func (v *Verdict) Check(now time.Time) error {
 		return invalidToken(fmt.Errorf("the token expired longer than %v ago", MaxLeeway))
 	case v.token.ExpiresAt.After(now.Add(MaxTokenLifetime + MaxLeeway)):
 		return invalidToken(fmt.Errorf("the token expires more than %s from now", strictjwt.Days(MaxTokenLifetime)))
+	case !v.Ahead(now):
+		return nil
+	case v.token.HasEpochs:
+		return invalidToken(fmt.Errorf("claim %q lies ahead of the store's clock and of the epochs that stand", strictjwt.EpochClaim))
 	}
-	return nil
+	return invalidToken(fmt.Errorf("%w: its iat is more than %v ahead of the store's clock",
+		jwt.ErrTokenUsedBeforeIssued, time.Duration(v.skew)*time.Microsecond))
 }
 
 // Refuses reports whether the row at place i revokes the token: any row of a token or a session
-// does, and one of a user or an issuer does where the token was issued before its since.
+// does, and one of a user or an issuer does where the token's stamp lies before its since.
 func (v *Verdict) Refuses(i int) bool {
-	switch {
-	case !v.rows[i].found:
-		return false
-	case !scopes[i].epoch:
-		return true
-	case v.token.HasEpochs:
-		return scopes[i].stamp(v.token.Epochs) < v.rows[i].since
+	return v.rows[i].found && (!scopes[i].epoch || v.stamp(i) < v.rows[i].since)
+}
+
+// Ahead reports whether the token's stamp lies ahead of a clock, so that a revocation made at
+// that clock might not refuse it. The stamp is iat less the skew of the issuer, and may not be
+// later than the clock. Under the claim rule there is one for the user and one for the issuer,
+// and each may also be as late as the epoch that stands in its row.
+//
+// A token that is not ahead of a clock is not ahead of a later one. So a store that knows its
+// clock only from below may accept a token that is not ahead of the lower bound. It may not
+// refuse one that is.
+func (v *Verdict) Ahead(clock time.Time) bool {
+	now := clock.UnixMicro()
+	for i := range scopes {
+		if !scopes[i].epoch {
+			continue
+		}
+		last := now
+		if v.token.HasEpochs && v.rows[i].found {
+			last = max(last, v.rows[i].since)
+		}
+		if v.stamp(i) > last {
+			return true
+		}
 	}
-	return v.token.IssuedAt.Unix()*1e6 < v.rows[i].since
+	return false
+}
+
+// stamp is the instant, in microseconds since 1970, with which the epoch at place i is compared.
+func (v *Verdict) stamp(i int) int64 {
+	if v.token.HasEpochs {
+		return scopes[i].stamp(v.token.Epochs)
+	}
+	return v.token.IssuedAt.Unix()*1e6 - v.skew
 }
 
 func (v *Verdict) revoked(i int) error {
@@ -169,7 +205,7 @@ func (v *Verdict) Epochs() Epochs {
 }
 
 // IssueTime answers OfUser with the iat of a token that is stamped now, or with how long to
-// wait before asking again.
+// wait before asking again. The iat is for a token that is checked with [NoIssuerSkew].
 func (v *Verdict) IssueTime(now time.Time) (iat time.Time, wait time.Duration) {
 	epochs := v.Epochs()
 	iat = now.Truncate(time.Second)
@@ -206,6 +242,29 @@ func (t Token) checkRevocation() error {
 	}
 	if !t.ExpiresAt.IsZero() && !isStorable(t.ExpiresAt) {
 		return invalidToken(errors.New("the token's expiry lies before 1970 or after 9999"))
+	}
+	return nil
+}
+
+// issuerSkew returns the skew that counts for the token.
+func (t Token) issuerSkew() (time.Duration, error) {
+	switch t.IssuerSkew {
+	case 0:
+		return DefaultIssuerSkew, nil
+	case NoIssuerSkew:
+		return 0, nil
+	}
+	return t.IssuerSkew, checkIssuerSkew(t.IssuerSkew)
+}
+
+// checkIssuerSkew reports what is wrong with a skew that is neither zero nor NoIssuerSkew. A
+// verdict counts in microseconds.
+func checkIssuerSkew(d time.Duration) error {
+	switch {
+	case d < -MaxIssuerLag || d > MaxIssuerSkew:
+		return fmt.Errorf("issuer skew %v is not between %v and %v", d, -MaxIssuerLag, MaxIssuerSkew)
+	case d%time.Microsecond != 0:
+		return fmt.Errorf("issuer skew %v is no whole number of microseconds", d)
 	}
 	return nil
 }

@@ -58,7 +58,9 @@ func TestVerdictCheck(t *testing.T) {
 	t.Parallel()
 	const none = -1
 	token := mintedToken()
+	token.IssuerSkew = revoke.NoIssuerSkew
 	iat := token.IssuedAt.UnixMicro()
+	skewed := func(d time.Duration) func(*revoke.Token) { return func(t *revoke.Token) { t.IssuerSkew = d } }
 	claim := func(user, issuer int64) func(*revoke.Token) {
 		return func(t *revoke.Token) { t.Epochs, t.HasEpochs = revoke.Epochs{User: user, Issuer: issuer}, true }
 	}
@@ -85,6 +87,18 @@ func TestVerdictCheck(t *testing.T) {
 		{"iat/the issuer a microsecond later", same, [4]int64{none, none, none, iat + 1}, revoke.ScopeIssuer},
 		{"iat/a fraction of a second does not count", func(t *revoke.Token) { t.IssuedAt = t.IssuedAt.Add(999 * time.Millisecond) },
 			[4]int64{none, none, iat + 1, none}, revoke.ScopeUser},
+		{"skew/the default, at the instant", skewed(0), [4]int64{none, none, iat - 5_000_000, none}, ""},
+		{"skew/the default, a microsecond later", skewed(0), [4]int64{none, none, iat - 4_999_999, none}, revoke.ScopeUser},
+		{"skew/the default of an issuer at the instant", skewed(0), [4]int64{none, none, none, iat - 5_000_000}, ""},
+		{"skew/the default of an issuer a microsecond later", skewed(0), [4]int64{none, none, none, iat - 4_999_999}, revoke.ScopeIssuer},
+		{"skew/a microsecond", skewed(time.Microsecond), [4]int64{none, none, iat, none}, revoke.ScopeUser},
+		{"skew/a microsecond, at the instant", skewed(time.Microsecond), [4]int64{none, none, iat - 1, none}, ""},
+		{"skew/into the past, at the instant", skewed(-30 * time.Second), [4]int64{none, none, iat + 30_000_000, none}, ""},
+		{"skew/into the past, a microsecond later", skewed(-30 * time.Second), [4]int64{none, none, iat + 30_000_001, none}, revoke.ScopeUser},
+		{"skew/no row of a user is no epoch of 1970", func(t *revoke.Token) { t.IssuerSkew, t.IssuedAt = 0, time.Unix(0, 0) },
+			[4]int64{none, none, none, none}, ""},
+		{"claim/the skew does not count", func(t *revoke.Token) { claim(7, 9)(t); t.IssuerSkew = revoke.MaxIssuerSkew },
+			[4]int64{none, none, 7, 9}, ""},
 		{"claim/the epochs that stand", claim(7, 9), [4]int64{none, none, 7, 9}, ""},
 		{"claim/an older user", claim(6, 9), [4]int64{none, none, 7, 9}, revoke.ScopeUser},
 		{"claim/an older issuer", claim(7, 8), [4]int64{none, none, 7, 9}, revoke.ScopeIssuer},
@@ -125,6 +139,71 @@ func TestVerdictCheck(t *testing.T) {
 				}
 				if !v.Refuses(place) || revoked.Since.IsZero() != (since == 0) || since != 0 && revoked.Since.UnixMicro() != since {
 					t.Errorf("revoked since %v, want %d µs", revoked.Since, since)
+				}
+			}
+		})
+	}
+}
+
+// TestVerdictAhead refuses tokens with a stamp ahead of the clock, at the boundaries.
+func TestVerdictAhead(t *testing.T) {
+	t.Parallel()
+	const none = -1
+	now := testkit.Now.UnixMicro()
+	iat := func(d, skew time.Duration) func(*revoke.Token) {
+		return func(t *revoke.Token) { t.IssuedAt, t.IssuerSkew = testkit.Now.Add(d), skew }
+	}
+	claim := func(user, issuer int64) func(*revoke.Token) {
+		return func(t *revoke.Token) { t.Epochs, t.HasEpochs = revoke.Epochs{User: user, Issuer: issuer}, true }
+	}
+	for _, row := range []struct {
+		name         string
+		token        func(*revoke.Token)
+		user, issuer int64 // none where there is no row
+		ahead        bool
+	}{
+		{"no skew, now", iat(0, revoke.NoIssuerSkew), none, none, false},
+		{"no skew, a second ahead", iat(time.Second, revoke.NoIssuerSkew), none, none, true},
+		{"the default, at most", iat(5*time.Second, 0), none, none, false},
+		{"the default, a second more", iat(6*time.Second, 0), none, none, true},
+		{"a microsecond less than it takes", iat(time.Second, time.Second-time.Microsecond), none, none, true},
+		{"just what it takes", iat(time.Second, time.Second), none, none, false},
+		{"into the past, at most", iat(-30*time.Second, -30*time.Second), none, none, false},
+		{"into the past, a second more", iat(-29*time.Second, -30*time.Second), none, none, true},
+		{"an epoch ahead does not help an iat", iat(time.Second, revoke.NoIssuerSkew), now + 1_000_000, now + 1_000_000, true},
+		{"claim/a user at the clock", claim(now, 0), none, none, false},
+		{"claim/a user after it", claim(now+1, 0), none, none, true},
+		{"claim/an issuer at the clock", claim(0, now), none, none, false},
+		{"claim/an issuer after it", claim(0, now+1), none, none, true},
+		{"claim/a user at the epoch that stands", claim(now+9, 0), now + 9, none, false},
+		{"claim/a user after the epoch that stands", claim(now+10, 0), now + 9, none, true},
+		{"claim/an issuer at the epoch that stands", claim(0, now+9), none, now + 9, false},
+		{"claim/an issuer after the epoch that stands", claim(0, now+10), none, now + 9, true},
+		{"claim/the issuer's epoch does not stand for the user's", claim(now+9, now+9), none, now + 9, true},
+		{"claim/the user's epoch does not stand for the issuer's", claim(now+9, now+9), now + 9, none, true},
+		{"claim/the iat does not count", func(t *revoke.Token) { claim(0, 0)(t); iat(time.Hour, 0)(t) }, none, none, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			token := mintedToken()
+			row.token(&token)
+			v := verdictOf(token)
+			if row.user != none {
+				v.Found(userPlace, row.user)
+			}
+			if row.issuer != none {
+				v.Found(issuerPlace, row.issuer)
+			}
+			if ahead := v.Ahead(testkit.Now); ahead != row.ahead {
+				t.Errorf("Ahead = %v", ahead)
+			}
+			switch err := v.Check(testkit.Now); {
+			case !row.ahead:
+				testkit.Must(t, err)
+			default:
+				testkit.WantError(t, err, revoke.ErrInvalidToken)
+				if errors.Is(err, jwt.ErrTokenUsedBeforeIssued) == token.HasEpochs {
+					t.Errorf("Check = %v", err)
 				}
 			}
 		})

@@ -64,6 +64,16 @@
 // reads such a row and polls do not. So leave the trigger on when you restore into a
 // table that mirrors follow.
 //
+// # The clock of the database
+//
+// A token that is stamped ahead of the database's clock is refused, and only that clock can
+// tell: memory refuses no token for it. Memory knows a time that the clock has reached: the
+// one in the last answer, and three quarters of what has passed here since that arrived. If
+// that does not prove that a token is not ahead, Postgres is asked. This happens to tokens
+// with the skew revoke.NoIssuerSkew until the next poll or so, and hardly ever to others.
+// When a session ends, five minutes are taken off, because the next server may have a clock
+// that is behind.
+//
 // # Assumptions
 //
 // There is one primary at a time, and the connection reaches it. If two servers both

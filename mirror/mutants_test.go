@@ -34,6 +34,30 @@ var mutants = map[string]mutation.Mutant{
 			"&mark{at: m.clock(),",
 		},
 	},
+	"the least clock counts from the sending of the answer's question": {
+		File: "poll.go", Tests: "TestLeastClock",
+		Edits: []string{"arrived: arrived.monotonic", "arrived: at.monotonic"},
+	},
+	"the least clock runs as fast as the one here": {
+		File: "clock.go", Tests: "TestLeastClock TestLeastClockIsNoLater",
+		Edits: []string{"passed - passed/4", "passed"},
+	},
+	"the least clock outlives its session": {
+		File: "poll.go", Tests: "TestLeastClockEndsWithItsSession TestFollowForgetsTheClock",
+		Edits: []string{"m.mark.Store(mark.withoutSession())", "_ = mark.withoutSession()"},
+	},
+	"memory judges a token that is ahead": {
+		File: "mirror.go", Tests: "TestLeastClock TestAheadIsAskedOfPostgres",
+		Edits: []string{"if v.Ahead(least) {", "if false {"},
+	},
+	"the clock is taken for what it may be at most": {
+		File: "mirror.go", Tests: "TestLeastClock",
+		Edits: []string{"if v.Ahead(least) {", "if v.Ahead(now.after(mark.offset)) {"},
+	},
+	"a wall clock that was set back makes tokens ahead": {
+		File: "mirror.go", Tests: "TestLeastClock",
+		Edits: []string{"if clock.Before(least) {", "if false {"},
+	},
 	"a partial poll counts": {
 		File: "poll.go", Tests: "TestPartialPollMovesNothing",
 		Edits: []string{

@@ -160,6 +160,9 @@ func (m *Mirror) follow(ctx context.Context, wholeOnly bool) (answers int, err e
 func (m *Mirror) forgetSession() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if mark := m.mark.Load(); mark != nil && m.loaded {
+		m.mark.Store(mark.withoutSession())
+	}
 	m.loaded = false
 }
 
@@ -198,6 +201,7 @@ func (m *Mirror) load(ctx context.Context, number uint64, at instant, a answer) 
 		}
 		return nil
 	})
+	arrived := m.clock()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.reading = false
@@ -223,7 +227,7 @@ func (m *Mirror) load(ctx context.Context, number uint64, at instant, a answer) 
 		m.tellWatchers()
 	}
 	m.loaded = true
-	m.publish(number, at, clock)
+	m.publish(number, at, arrived, clock)
 	return nil
 }
 
@@ -239,6 +243,7 @@ func (m *Mirror) poll(ctx context.Context, number uint64, at instant, a answer) 
 		news = true
 		return m.checkSize(m.clockRead)
 	})
+	arrived := m.clock()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.reading = false
@@ -258,7 +263,7 @@ func (m *Mirror) poll(ctx context.Context, number uint64, at instant, a answer) 
 	if news {
 		m.tellWatchers()
 	}
-	m.publish(number, at, clock)
+	m.publish(number, at, arrived, clock)
 	return nil
 }
 
@@ -275,9 +280,9 @@ func (m *Mirror) settle(number uint64, clock time.Time) error {
 
 // publish makes the memory answer as of the moment before the read was sent. Every row
 // of the read has been applied.
-func (m *Mirror) publish(number uint64, at instant, clock time.Time) {
+func (m *Mirror) publish(number uint64, at, arrived instant, clock time.Time) {
 	m.offset = clock.Sub(at.after(0))
-	m.mark.Store(&mark{at: at, offset: m.offset})
+	m.mark.Store(&mark{at: at, offset: m.offset, clock: clock, arrived: arrived.monotonic})
 	m.clockRead = clock
 	m.applied = number
 	m.last = nil

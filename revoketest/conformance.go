@@ -19,7 +19,7 @@ import (
 // seconds.
 func Test(t *testing.T, open func(testing.TB) revoke.Store) {
 	t.Helper()
-	for _, c := range slices.Concat(checkCases, tokenCases, epochCases, storeCases) {
+	for _, c := range slices.Concat(checkCases, tokenCases, epochCases, skewCases, storeCases) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			subtest := func(name string, run func() []error) {
@@ -111,6 +111,14 @@ func (p *probe) token() revoke.Token {
 		IssuedAt:  now.Add(-10 * time.Second),
 		ExpiresAt: now.Add(time.Hour),
 	}
+}
+
+// stamped returns the token with an iat and a skew by which it counts as issued at this instant,
+// to the microsecond.
+func stamped(token revoke.Token, at time.Time) revoke.Token {
+	token.IssuedAt = at.UTC().Truncate(time.Second).Add(2 * time.Second)
+	token.IssuerSkew = token.IssuedAt.Sub(at)
+	return token
 }
 
 // with returns a copy of the token, changed.

@@ -45,8 +45,9 @@ var epochCases = []testCase{
 		p.refuses("another session", with(token, func(t *revoke.Token) { t.ID, t.SessionID = "a", "b" }), revoke.ScopeUser)
 		since := p.refuses("earlier", token, revoke.ScopeUser)
 		second := since.Truncate(time.Second)
-		p.refuses("same second", with(token, func(t *revoke.Token) { t.IssuedAt = second }), revoke.ScopeUser)
-		p.accepts("next second", with(token, func(t *revoke.Token) { t.IssuedAt = second.Add(time.Second) }))
+		p.refuses("same second", with(token, func(t *revoke.Token) { t.IssuedAt, t.IssuerSkew = second, revoke.NoIssuerSkew }), revoke.ScopeUser)
+		p.refuses("a microsecond before it", stamped(token, since.Add(-time.Microsecond)), revoke.ScopeUser)
+		p.accepts("at its instant", stamped(token, since))
 		p.accepts("another user", with(token, func(t *revoke.Token) { t.Subject = "other" }))
 		p.near("expiry", p.revocation(token).ExpiresAt, time.Now().Add(keepFor))
 	}},
@@ -84,9 +85,11 @@ var epochCases = []testCase{
 		_, err := p.RevokeUsers(p.ctx, users, revoke.WithReason("suspended"))
 		p.must("RevokeUsers", err)
 		for _, token := range tokens {
-			second := p.refuses("earlier", token, revoke.ScopeUser).Truncate(time.Second)
-			p.refuses("same second", with(token, func(t *revoke.Token) { t.IssuedAt = second }), revoke.ScopeUser)
-			p.accepts("next second", with(token, func(t *revoke.Token) { t.IssuedAt = second.Add(time.Second) }))
+			since := p.refuses("earlier", token, revoke.ScopeUser)
+			second := since.Truncate(time.Second)
+			p.refuses("same second", with(token, func(t *revoke.Token) { t.IssuedAt, t.IssuerSkew = second, revoke.NoIssuerSkew }), revoke.ScopeUser)
+			p.refuses("a microsecond before it", stamped(token, since.Add(-time.Microsecond)), revoke.ScopeUser)
+			p.accepts("at its instant", stamped(token, since))
 			r := p.revocation(token)
 			p.near("expiry", r.ExpiresAt, time.Now().Add(keepFor))
 			if r.Reason != "suspended" {
@@ -185,7 +188,7 @@ var epochCases = []testCase{
 		p.accepts("one that is not among them", base)
 	}},
 	{"RevokeUserBefore/revokes what was issued before t, and is idempotent", func(p *probe) {
-		token := p.token()
+		token := with(p.token(), func(t *revoke.Token) { t.IssuerSkew = revoke.NoIssuerSkew })
 		t := token.IssuedAt
 		for range 2 {
 			p.must("RevokeUserBefore", p.RevokeUserBefore(p.ctx, token.User(), t))
@@ -199,7 +202,7 @@ var epochCases = []testCase{
 		}
 	}},
 	{"RevokeUserBefore/rounds up, so that nothing before t is left", func(p *probe) {
-		token := p.token()
+		token := with(p.token(), func(t *revoke.Token) { t.IssuerSkew = revoke.NoIssuerSkew })
 		p.must("RevokeUserBefore", p.RevokeUserBefore(p.ctx, token.User(), token.IssuedAt.Add(time.Nanosecond)))
 		p.refuses("issued a nanosecond before t", token, revoke.ScopeUser)
 	}},
@@ -272,6 +275,41 @@ var epochCases = []testCase{
 			}
 		}
 	}},
+	{"Epochs/each may be as late as the clock, or as the epoch that stands", func(p *probe) {
+		token := p.token()
+		p.must("RevokeUserBefore", p.RevokeUserBefore(p.ctx, token.User(), time.Now().Add(20*time.Second)))
+		stands, err := p.Epochs(p.ctx, token.User())
+		p.must("Epochs", err)
+		for _, row := range []struct {
+			name   string
+			epochs revoke.Epochs
+			ahead  bool
+		}{
+			{"the user's that stands, ahead of the clock", stands, false},
+			{"a user's after the one that stands", revoke.Epochs{User: stands.User + 1}, true},
+			{"an issuer's at the user's", revoke.Epochs{User: stands.User, Issuer: stands.User}, true},
+			{"an issuer's of which there is no row", revoke.Epochs{User: stands.User, Issuer: time.Now().Add(-2 * time.Second).UnixMicro()}, false},
+		} {
+			p.row(row.name, func(p *probe) {
+				claimed := with(token, func(t *revoke.Token) { t.Epochs, t.HasEpochs = row.epochs, true })
+				if row.ahead {
+					p.matches("Check", p.Check(p.ctx, claimed), revoke.ErrInvalidToken)
+				} else {
+					p.accepts(row.name, claimed)
+				}
+			})
+		}
+	}},
+	{"Epochs/a pair that no revocation gave does not outlive a later one", func(p *probe) {
+		token := p.token()
+		lost := with(token, func(t *revoke.Token) {
+			t.HasEpochs, t.Epochs = true, revoke.Epochs{User: time.Now().Add(time.Hour).UnixMicro()}
+		})
+		p.matches("Check before", p.Check(p.ctx, lost), revoke.ErrInvalidToken)
+		_, err := p.RevokeUser(p.ctx, token.User())
+		p.must("RevokeUser", err)
+		p.matches("Check after", p.Check(p.ctx, lost), revoke.ErrInvalidToken)
+	}},
 	{"Epochs/are zero where nothing was revoked", func(p *probe) {
 		epochs, err := p.Epochs(p.ctx, p.token().User())
 		if err != nil || epochs != (revoke.Epochs{}) {
@@ -302,7 +340,7 @@ var epochCases = []testCase{
 				if took := time.Since(start); took > 5*time.Second {
 					p.errorf("IssueTime took %v", took)
 				}
-				p.accepts("stamped with it", with(token, func(t *revoke.Token) { t.IssuedAt = iat }))
+				p.accepts("stamped with it", with(token, func(t *revoke.Token) { t.IssuedAt, t.IssuerSkew = iat, revoke.NoIssuerSkew }))
 			})
 		}
 	}},
@@ -320,7 +358,7 @@ var epochCases = []testCase{
 		}
 		iat, err := p.IssueTime(p.ctx, token.User())
 		p.must("IssueTime", err)
-		p.accepts("signed in again", with(token, func(t *revoke.Token) { t.IssuedAt = iat }))
+		p.accepts("signed in again", with(token, func(t *revoke.Token) { t.IssuedAt, t.IssuerSkew = iat, revoke.NoIssuerSkew }))
 	}},
 	{"IssueTime/ends with ctx", func(p *probe) {
 		token := p.token()

@@ -97,6 +97,30 @@ var broken = []struct {
 		"Epochs/user and issuer count each by itself, in every order",
 	},
 	{
+		"no issuer has a skew", func(m *Memory) revoke.Store { return noSkew{m} },
+		"IssuerSkew/what was issued before a revocation is refused after it",
+	},
+	{
+		"every issuer has the default skew", func(m *Memory) revoke.Store { return defaultSkew{m} },
+		"IssuerSkew/a token that is further ahead is invalid, and one that is not is accepted",
+	},
+	{
+		"an iat may lie ahead", func(m *Memory) revoke.Store { return futureClock{m, true} },
+		"IssuerSkew/what was accepted is refused after a revocation, whatever the skew",
+	},
+	{
+		"a claim may lie ahead", func(m *Memory) revoke.Store { return futureClock{m, false} },
+		"Epochs/a pair that no revocation gave does not outlive a later one",
+	},
+	{
+		"the claim is as late as either epoch that stands", func(m *Memory) revoke.Store { return eitherStands{m} },
+		"Epochs/each may be as late as the clock, or as the epoch that stands",
+	},
+	{
+		"no row is an epoch of 1970", func(m *Memory) revoke.Store { return noRowIsZero{m} },
+		"IssuerSkew/a token without a time of issue but 1970 is accepted until the first revocation",
+	},
+	{
 		"seconds only", func(m *Memory) revoke.Store { return wholeSeconds{m} },
 		"RevokeUser/a repeat is a new instant",
 	},
@@ -133,7 +157,7 @@ var broken = []struct {
 
 func TestBrokenStoresAreCaught(t *testing.T) {
 	t.Parallel()
-	all := slices.Concat(checkCases, tokenCases, epochCases, storeCases)
+	all := slices.Concat(checkCases, tokenCases, epochCases, skewCases, storeCases)
 	for _, row := range broken {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -192,6 +216,61 @@ func (s oneEpoch) Check(ctx context.Context, token revoke.Token) error {
 		token.Epochs = revoke.Epochs{User: last, Issuer: last}
 	}
 	return s.Memory.Check(ctx, token)
+}
+
+type noSkew struct{ *Memory }
+
+func (s noSkew) Check(ctx context.Context, token revoke.Token) error {
+	token.IssuerSkew = revoke.NoIssuerSkew
+	return s.Memory.Check(ctx, token)
+}
+
+type defaultSkew struct{ *Memory }
+
+func (s defaultSkew) Check(ctx context.Context, token revoke.Token) error {
+	token.IssuerSkew = 0
+	return s.Memory.Check(ctx, token)
+}
+
+// futureClock judges tokens of one rule by a clock that is ahead of the one that revokes.
+type futureClock struct {
+	*Memory
+	iat bool
+}
+
+func (s futureClock) Check(ctx context.Context, token revoke.Token) error {
+	if token.HasEpochs == s.iat {
+		return s.Memory.Check(ctx, token)
+	}
+	var v revoke.Verdict
+	if _, err := s.ask(ctx, "Check", &v, token, v.OfToken); err != nil {
+		return err
+	}
+	return v.Check(s.now().Add(61 * time.Minute))
+}
+
+// eitherStands compares both epochs of a claim with the later of those that stand.
+type eitherStands struct{ *Memory }
+
+func (s eitherStands) Check(ctx context.Context, token revoke.Token) error {
+	stands, err := s.Epochs(ctx, token.User())
+	if err == nil && token.HasEpochs {
+		token.Epochs.Issuer = min(token.Epochs.Issuer, max(stands.User, stands.Issuer, s.now().UnixMicro()))
+		if token.Epochs.Issuer > s.now().UnixMicro() {
+			token.Epochs.Issuer = stands.Issuer
+		}
+	}
+	return s.Memory.Check(ctx, token)
+}
+
+type noRowIsZero struct{ *Memory }
+
+func (s noRowIsZero) Check(ctx context.Context, token revoke.Token) error {
+	err := s.Memory.Check(ctx, token)
+	if err == nil && !token.HasEpochs && token.IssuedAt.Add(-revoke.DefaultIssuerSkew).Before(time.Unix(0, 0)) {
+		return &revoke.RevokedError{Scope: revoke.ScopeUser}
+	}
+	return err
 }
 
 type wholeSeconds struct{ *Memory }

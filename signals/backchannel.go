@@ -79,9 +79,11 @@ func (e Ends) check(issuer string) error {
 // hour after its iat. An encrypted one is refused.
 //
 // A user is logged out with revoke.Revoker.RevokeUserBefore, at the end of the second in the
-// logout token's iat. So a late delivery does not end a login that was made since, and a login
-// of the same second has to be repeated. That holds for tokens that are judged by their iat, as
-// a provider's are. Under the claim rule later tokens are revoked too: see
+// logout token's iat, later by WithIssuerLag, but no later than the receipt of the delivery that
+// is carried out, by this machine's clock. So a late delivery does not end a login that was made
+// since; a login soon after the logout has to be repeated, for as long as the comment on
+// revoke.WithIssuerSkew says. That holds for tokens that are judged by their iat, as a
+// provider's are. Under the claim rule later tokens are revoked too: see
 // revoke.Revoker.RevokeUserBefore.
 //
 //   - 200: the logout is durable. A repeated delivery gets 200 too.
@@ -122,9 +124,10 @@ func (b *backChannel) logOut(w http.ResponseWriter, r *http.Request) error {
 	if text == "" {
 		return endpoint.InvalidRequest("logout_token is missing")
 	}
-	token, err := b.reader.read(text, time.Now())
+	received := time.Now()
+	token, err := b.reader.read(text, received)
 	if err == nil {
-		err = known.With(b.end(r.Context(), token),
+		err = known.With(b.end(r.Context(), token, received),
 			revoke.Token{Issuer: b.reader.issuer, Subject: token.subject, SessionID: token.session})
 	}
 	// Redeem can refuse a token that this machine's clock accepts and the database's does not.
@@ -137,7 +140,7 @@ func (b *backChannel) logOut(w http.ResponseWriter, r *http.Request) error {
 // end redeems the logout token and revokes what it names, both or neither. So a token that is
 // found redeemed was carried out: the transaction that redeemed it contains the revocation and
 // has committed.
-func (b *backChannel) end(ctx context.Context, token logoutToken) error {
+func (b *backChannel) end(ctx context.Context, token logoutToken, received time.Time) error {
 	issuer := b.reader.issuer
 	var spent revoke.Token
 	var end func(revoke.Revoker) error
@@ -151,9 +154,7 @@ func (b *backChannel) end(ctx context.Context, token logoutToken) error {
 		return endpoint.InvalidRequest("a logout of a session alone is not supported, because access tokens do not name theirs; the logout token needs a sub")
 	default:
 		spent = token.spent(issuer, revoke.ScopeUser, token.subject)
-		// An epoch at the iat would spare tokens of the same second, which may be older than
-		// the logout.
-		before := token.issuedAt.Add(time.Second)
+		before := token.instant(received, b.issuerLag)
 		end = func(tx revoke.Revoker) error {
 			return tx.RevokeUserBefore(ctx, revoke.User{Issuer: issuer, Subject: token.subject}, before, b.record...)
 		}

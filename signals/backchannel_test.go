@@ -16,6 +16,7 @@ import (
 	"github.com/pgrevoke/revoke/internal/testkit"
 	"github.com/pgrevoke/revoke/revokehttp"
 	"github.com/pgrevoke/revoke/revoketest"
+	"github.com/pgrevoke/revoke/signals"
 )
 
 // TestLogoutRequest follows OpenID Connect Back-Channel Logout 1.0 §2.5: a form that is posted.
@@ -101,20 +102,24 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// TestLogoutLeavesLaterLogins delivers a user's logout late. It refuses all tokens of its
-// second, before and after it.
+// TestLogoutLeavesLaterLogins delivers a user's logout, and again later. It refuses the tokens
+// that may have been issued before it, and spares those that were issued after it by more than
+// what the skew is too large.
 func TestLogoutLeavesLaterLogins(t *testing.T) {
 	t.Parallel()
 	testkit.TestKeys()
-	for _, ahead := range []time.Duration{0, 15 * time.Second} {
-		t.Run(fmt.Sprintf("provider's clock %v ahead", ahead), func(t *testing.T) {
+	for _, c := range []struct {
+		ahead, skew time.Duration
+	}{{0, revoke.DefaultIssuerSkew}, {5 * time.Second, revoke.DefaultIssuerSkew}, {15 * time.Second, 15 * time.Second}} {
+		t.Run(fmt.Sprintf("provider's clock %v ahead, a skew of %v", c.ahead, c.skew), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				a, _ := newRelyingAppInMemory(t, true)
-				logout := time.Now().Add(ahead)
+				a.validator = newValidator(t, a, providerIssuer, revoke.WithIssuerSkew(c.skew))
+				logout := time.Now().Add(c.ahead)
 				text := logoutOf(t, map[string]string{"iat": fmt.Sprint(logout.Unix()) + ".9"})
 				access := map[time.Duration]string{}
-				for _, d := range []time.Duration{-time.Second, 0, time.Second, time.Minute} {
+				for _, d := range []time.Duration{-time.Second, 0, time.Second, 5 * time.Second, 6 * time.Second, time.Minute} {
 					access[d] = accessOf(t, "ada", "", fmt.Sprint("token at ", d), logout.Add(d))
 				}
 				for _, late := range []time.Duration{0, 100 * time.Second} {
@@ -122,7 +127,7 @@ func TestLogoutLeavesLaterLogins(t *testing.T) {
 					wantStatus(t, a.deliver(text), http.StatusOK)
 				}
 				for d, token := range access {
-					if accepted := a.accepts(t, token); accepted != (d > 0) {
+					if accepted := a.accepts(t, token); accepted != (d > c.skew-c.ahead) {
 						t.Errorf("a token issued %v after the logout is accepted: %v", d, accepted)
 					}
 				}
@@ -131,24 +136,102 @@ func TestLogoutLeavesLaterLogins(t *testing.T) {
 	}
 }
 
-// TestClocksApart has the provider's clock 15 s ahead of the app's, and the app's ahead of the
-// store's. If the store finds the logout too far ahead, the outcome is unknown, and a repeat
-// succeeds.
+// TestLogoutInstant looks at the epoch that a logout of a user sets: at the receipt, or earlier.
+func TestLogoutInstant(t *testing.T) {
+	t.Parallel()
+	testkit.TestKeys()
+	for _, c := range []struct {
+		name      string
+		iat       time.Duration // after the receipt
+		lag, want time.Duration // want is after the receipt
+	}{
+		{"delivered at once", 0, 0, time.Microsecond},
+		{"stamped ahead", 15 * time.Second, 0, time.Microsecond},
+		{"delivered late", -30 * time.Second, 0, -29 * time.Second},
+		{"stamped into the past", -5 * time.Minute, 5 * time.Minute, time.Microsecond},
+		{"stamped into the past and delivered late", -5*time.Minute - 30*time.Second, 5 * time.Minute, -29 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				store := revoketest.NewMemory()
+				handler := testkit.Value(signals.NewBackChannelLogout(store, providerIssuer, []string{clientID}, testkit.Keyfunc("ES256"), es256,
+					signals.EndUser(), signals.WithIssuerLag(c.lag)))(t)
+				received := time.Now()
+				text := logoutOf(t, map[string]string{"iat": at(c.iat)})
+				for range 2 { // a repeat moves nothing
+					wantStatus(t, testkit.Serve(handler, delivery("logout_token="+text)), http.StatusOK)
+					epochs := testkit.Value(store.Epochs(t.Context(), revoke.User{Issuer: providerIssuer, Subject: "ada"}))(t)
+					if got := time.UnixMicro(epochs.User).Sub(received); got != c.want {
+						t.Errorf("the epoch lies %v after the receipt, want %v", got, c.want)
+					}
+					time.Sleep(time.Second) //nolint:forbidigo // within synctest it advances the clock
+				}
+			})
+		})
+	}
+}
+
+// TestLogoutOfManyMachines has a provider of which the machines' clocks differ: one stamps a
+// token, another the logout. With the skew of the one that is most ahead, and the lag of the one
+// that is most behind, no token that was issued before the logout is accepted after it.
+func TestLogoutOfManyMachines(t *testing.T) {
+	t.Parallel()
+	testkit.TestKeys()
+	for _, clocks := range [][2]int{{-1, -1}, {0, 0}, {1, 1}, {-1, 1}, {0, 1}, {-2, -1}, {-3, -1}, {-3, 0}, {-3, 2}, {-300, -295}} {
+		behind, ahead := time.Duration(clocks[0])*time.Second, time.Duration(clocks[1])*time.Second
+		t.Run(fmt.Sprintf("from %v to %v", behind, ahead), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				store := revoketest.NewMemory()
+				handler := testkit.Value(signals.NewBackChannelLogout(store, providerIssuer, []string{clientID}, testkit.Keyfunc("ES256"), es256,
+					signals.EndUser(), signals.WithIssuerLag(max(0, -behind))))(t)
+				skew := ahead
+				if skew == 0 {
+					skew = revoke.NoIssuerSkew
+				}
+				for _, ofToken := range []time.Duration{behind, ahead} {
+					for _, ofLogout := range []time.Duration{behind, ahead} {
+						for _, passed := range []time.Duration{0, 250 * time.Millisecond, time.Second} {
+							for _, late := range []time.Duration{0, time.Second, 20 * time.Second} {
+								time.Sleep(250 * time.Millisecond) //nolint:forbidigo // within synctest it advances the clock
+								user := fmt.Sprint(ofToken, ofLogout, passed, late)
+								token := revoke.Token{
+									Issuer: providerIssuer, Subject: user, IssuedAt: time.Now().Add(ofToken).Truncate(time.Second),
+									ExpiresAt: time.Now().Add(time.Hour), IssuerSkew: skew,
+								}
+								testkit.Must(t, store.Check(t.Context(), token))
+								time.Sleep(passed) //nolint:forbidigo // as above
+								text := logoutOf(t, map[string]string{"sub": fmt.Sprintf("%q", user), "iat": at(ofLogout)})
+								time.Sleep(late) //nolint:forbidigo // as above
+								wantStatus(t, testkit.Serve(handler, delivery("logout_token="+text)), http.StatusOK)
+								testkit.WantError(t, store.Check(t.Context(), token), revoke.ErrRevoked)
+							}
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestClocksApart has the app's clock ahead of the store's. If the store finds the receipt too
+// far ahead, the outcome is unknown, and a repeat succeeds.
 func TestClocksApart(t *testing.T) {
 	t.Parallel()
 	testkit.TestKeys()
 	for _, c := range []struct {
 		ahead  time.Duration
 		status int
-	}{{14 * time.Second, 200}, {16 * time.Second, 503}} {
+	}{{29 * time.Second, 200}, {31 * time.Second, 503}} {
 		t.Run(c.ahead.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				store := revoketest.NewMemory(revoketest.WithClock(func() time.Time { return time.Now().Add(-c.ahead) }))
 				a := newRelyingApp(t, store, true)
-				text := logoutOf(t, map[string]string{"iat": at(15 * time.Second)})
+				text := logoutOf(t, nil)
 				wantStatus(t, a.deliver(text), c.status)
-				time.Sleep(2 * time.Second) //nolint:forbidigo // within synctest it advances the clock
+				time.Sleep(3 * time.Second) //nolint:forbidigo // within synctest it advances the clock
 				wantStatus(t, a.deliver(text), http.StatusOK)
 			})
 		})

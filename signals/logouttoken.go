@@ -18,10 +18,9 @@ import (
 )
 
 const (
-	// maxLogoutAhead is how far ahead of this machine's clock a logout token's iat may be. The
-	// user's epoch is set a second after the iat, and RevokeUserBefore refuses an instant more
-	// than MaxIssuerSkew ahead of the database's clock. So 15 s are for the provider's clock,
-	// and 14 s for the difference between this machine's clock and the database's.
+	// maxLogoutAhead is how far ahead of this machine's clock a logout token's iat may be, for
+	// the difference between the provider's clock and this machine's. The user's epoch does not
+	// follow an iat that is ahead: see logoutToken.instant.
 	maxLogoutAhead = revoke.MaxIssuerSkew / 2
 
 	// logoutLeeway is how long after its exp a logout token is accepted. A refused logout
@@ -139,6 +138,19 @@ func (t logoutToken) checkTimes(notBefore int64, now time.Time) error {
 		return jwt.ErrTokenNotValidYet
 	}
 	return nil
+}
+
+// instant returns the time before which tokens of the user are revoked. A token of the logout's
+// own second may be older than the logout, and another machine of the provider may have stamped
+// it up to lag later than the one that stamped the logout. An instant after the receipt would
+// refuse sign-ins that follow the logout.
+func (t logoutToken) instant(received time.Time, lag time.Duration) time.Time {
+	last := t.issuedAt.Add(time.Second + lag)
+	// What was accepted at the receipt is refused too.
+	if received = received.Add(time.Microsecond); received.Before(last) {
+		return received
+	}
+	return last
 }
 
 // spent returns the token that is redeemed for a logout. Its id is derived from the jti, and

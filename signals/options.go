@@ -18,6 +18,9 @@ const (
 
 	// DefaultRetryAfter is 5 s: about as long as a failover of Postgres takes.
 	DefaultRetryAfter = endpoint.DefaultRetryAfter
+
+	// DefaultIssuerLag is none: most providers stamp with the time of a clock that is kept.
+	DefaultIssuerLag = time.Duration(0)
 )
 
 // ErrBadRequest says that the request does not have the form that it must have. It is answered
@@ -33,6 +36,7 @@ type options struct {
 	endpoint.Settings
 	constructor string
 	record      logout.Record
+	issuerLag   time.Duration
 }
 
 // The constructors, by name.
@@ -59,6 +63,26 @@ func WithRetryAfter(d time.Duration) Option {
 	return func(o *options) error { return o.SetRetryAfter(d) }
 }
 
+// WithIssuerLag says by how much the provider's stamps may lie behind the true time: where it
+// stamps into the past by a known span, that span, and how far the clocks of its machines lie
+// apart. For Entra, which stamps 300 s back, it is 5 min. A logout of a user ends the tokens
+// stamped until so much after the logout's iat, since another machine may have stamped them, but
+// none that were issued after its receipt. It goes with the validators' revoke.WithIssuerSkew,
+// which is about the other end. Not negative, at most revoke.MaxIssuerLag. It is an option of
+// [NewBackChannelLogout]. Default: [DefaultIssuerLag].
+func WithIssuerLag(d time.Duration) Option {
+	return func(o *options) error {
+		if o.constructor != newBackChannelLogout {
+			return errors.New("WithIssuerLag is an option of " + newBackChannelLogout + " only")
+		}
+		if d < 0 || d > revoke.MaxIssuerLag {
+			return fmt.Errorf("issuer lag %v is not between 0 and %v", d, revoke.MaxIssuerLag)
+		}
+		o.issuerLag = d
+		return nil
+	}
+}
+
 // WithReport sets a function that gets the reason of each refusal, for logs, before the answer is
 // written. The error contains no token; the request does. The function is called from several
 // goroutines. revokehttp.LogTo makes one that logs. Default: none.
@@ -83,7 +107,7 @@ type receiver struct {
 
 // newReceiver returns a receiver. reason is the default reason of its revocations.
 func newReceiver(constructor, reason string, store revoke.Store, opts []Option) (receiver, error) {
-	rec := receiver{options{Settings: endpoint.NewSettings(), constructor: constructor}, store}
+	rec := receiver{options{Settings: endpoint.NewSettings(), constructor: constructor, issuerLag: DefaultIssuerLag}, store}
 	if endpoint.IsNil(store) {
 		return receiver{}, errors.New("store is nil")
 	}

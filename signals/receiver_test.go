@@ -67,6 +67,8 @@ func TestNewBackChannelLogoutRefuses(t *testing.T) {
 		{"nil report", with(signals.WithReport(nil)), "report is nil"},
 		{"nil record", with(signals.WithRecord(nil)), "a RevokeOption is nil"},
 		{"retry after 0", with(signals.WithRetryAfter(0)), "retry after 0s"},
+		{"lag below zero", with(signals.WithIssuerLag(-1)), "issuer lag"},
+		{"lag above the limit", with(signals.WithIssuerLag(revoke.MaxIssuerLag + 1)), "between 0 and 10m0s"},
 		{"WithRealm", with(signals.WithRealm("idp")), "WithRealm is an option of NewGlobalTokenRevocation only"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -102,6 +104,7 @@ func TestNewGlobalTokenRevocationRefuses(t *testing.T) {
 		{"neither issuers nor resolver", store, allow, nil, nil, nil, "issuers nor a resolver"},
 		{"empty issuer", store, allow, []string{""}, resolve, nil, "issuer is empty"},
 		{"nil option", store, allow, nil, resolve, []signals.Option{nil}, "an option is nil"},
+		{"WithIssuerLag", store, allow, nil, resolve, []signals.Option{signals.WithIssuerLag(1)}, "WithIssuerLag is an option of NewBackChannelLogout only"},
 		{"quote in the realm", store, allow, nil, resolve, []signals.Option{signals.WithRealm(`"`)}, "realm"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
