@@ -60,20 +60,28 @@
 //   - A token of your own carries the epochs that were read in the snapshot that read the
 //     credentials, or before it: see [NewClaims] and [WithEpochClaim]. The rule is exact, and no
 //     clock takes part.
-//   - Any other token is judged by its iat, which has whole seconds. Take it from
-//     [Store.IssueTime], before the credentials are read, or after the commit of a password
-//     change. Let RevokeUser be the last statement before the commit: the rule does not see a
-//     token that is stamped between the two. It does not see a token either that is signed after
-//     the commit by a login which checked the old password before it, or a token of an issuer
-//     with a clock that is ahead ([WithIssuerSkew]).
+//   - Any other token is judged by its iat, less the skew of its issuer: the most by which the
+//     issuer's stamps may be ahead of the true time ([WithIssuerSkew], 5 s by default). What was
+//     accepted before a revocation is refused after it, by any clock of the issuer. A
+//     token that is presented for the first time after it is refused too, where the skew is
+//     right. A sign-in within a few seconds after the revocation has to be repeated.
+//   - Where such tokens are your own, take the iat from [Store.IssueTime], before the
+//     credentials are read, or after the commit of a password change, and give every validator
+//     of them [WithIssueTime]. They have no skew, and a sign-in works within about a second.
+//
+// Under the iat rule, let RevokeUser be the last statement before the commit: the rule does not
+// see a token that is stamped between the two, nor one that is signed after the commit by a login
+// which checked the old password before it.
 //
 // # Clocks
 //
-// The database's clock decides about revocations and retention, the validator's about exp, nbf
-// and iat. Rows are kept for [RetentionMargin] past the expiry of their token, and no check
-// accepts a token that by the database's clock expired longer than [MaxLeeway] ago. So a swept
-// row could matter only where that clock goes back by nearly an hour. Epochs never go back,
-// even where the database's clock does.
+// The database's clock decides about revocations, about retention, and whether an iat or an
+// epoch claim is ahead; the validator's about exp, nbf, and the iat of a token with an
+// epoch claim. A mirror accepts from memory where it knows that the database's clock has
+// reached the stamp, and asks otherwise. Rows are kept for [RetentionMargin] past the
+// expiry of their token, and no check accepts a token that by the database's clock expired
+// longer than [MaxLeeway] ago. So a swept row could matter only where that clock goes back
+// by nearly an hour. Epochs never go back, even where the database's clock does.
 //
 // A database's clock that is ahead by more than RetentionMargin lets a sweep delete rows of
 // tokens that have not expired yet. Such a token is accepted again once the clock is right:
