@@ -18,6 +18,15 @@ import (
 	"github.com/pgrevoke/revoke/internal/testkit"
 )
 
+// setTraps sets traps for every statement of the package, and for more SQL.
+func setTraps(tb testing.TB, admin *pgxpool.Pool, more ...string) {
+	tb.Helper()
+	for _, statement := range revoke.AllSQL() {
+		more = append(more, statement.SQL)
+	}
+	testkit.SetTraps(tb, admin, more)
+}
+
 // TestSettings runs every operation under settings, in the query modes of pgx, with types
 // that an app has registered. Without REVOKE_TEST_LONG each setting, mode and registration
 // is met, and not each combination.
@@ -25,11 +34,7 @@ func TestSettings(t *testing.T) {
 	t.Parallel()
 	address := pgserver.Database(t)
 	admin := pgserver.Pool(t, address)
-	var statements []string
-	for _, statement := range revoke.AllSQL() {
-		statements = append(statements, statement.SQL)
-	}
-	testkit.SetTraps(t, admin, statements)
+	setTraps(t, admin)
 	plain := testkit.Setting{Name: "application_name", Value: "app"}
 	run := func(s testkit.Setting, mode pgx.QueryExecMode, registration int) {
 		r := testkit.Registrations[registration]

@@ -81,6 +81,14 @@ func TestPoolLeavesStandby(t *testing.T) {
 	servers := newPair(t)
 	admin, replica := pgserver.Pool(t, servers.primary), pgserver.Pool(t, servers.standby)
 	awaitReplay(t, admin, replica)
+	t.Run("the function epochs answers on a standby", func(t *testing.T) {
+		// Epochs that lag behind are those of an earlier password, and so is the hash beside them.
+		want := testkit.Value(testkit.OpenStore(t, admin).RevokeUser(t.Context(), revoke.User{Issuer: "standby", Subject: "42"}))(t)
+		awaitReplay(t, admin, replica)
+		if got := testkit.QueryOne[revoke.Epochs](t, replica, "SELECT revoke.epochs('standby', '42')"); got != want {
+			t.Errorf("%v, want %v", got, want)
+		}
+	})
 	const connections = 4
 	// onStandby returns a pool of which every connection leads to the standby, and which
 	// now finds the primary.

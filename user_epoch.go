@@ -2,8 +2,10 @@ package revoke
 
 import (
 	"bytes"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 )
 
@@ -66,4 +68,26 @@ func (e *Epochs) UnmarshalJSON(data []byte) error {
 	}
 	*e = Epochs{User: int64(u), Issuer: int64(i)}
 	return nil
+}
+
+// Scan reads what the function epochs of the schema returns, by pgx and by database/sql, so that one
+// statement of the app's reads a user's row and epochs in one snapshot:
+//
+//	SELECT id, password_hash, revoke.epochs($1, id::text) FROM accounts WHERE email = $2
+//
+// Null is an error: no epochs are not epochs of 0.
+func (e *Epochs) Scan(value any) error {
+	switch value := value.(type) {
+	case string:
+		return e.UnmarshalJSON([]byte(value))
+	case []byte:
+		return e.UnmarshalJSON(value)
+	}
+	return fmt.Errorf("revoke: Epochs cannot be read from %T: select what the function epochs of the schema returns", value)
+}
+
+// Value returns the epochs as Scan reads them. GORM reads only types that have it.
+func (e Epochs) Value() (driver.Value, error) {
+	text, err := e.MarshalJSON()
+	return string(text), err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -152,5 +153,65 @@ func expectPassword(t *testing.T, pool *pgxpool.Pool, user revoke.User, want str
 	got := testkit.QueryOne[string](t, pool, "SELECT password FROM accounts WHERE name = $1", user.Subject)
 	if got != want {
 		t.Errorf("the password is %q, want %q", got, want)
+	}
+}
+
+// credentials are what a sign-in reads: a row of the app's with the epochs of its user.
+type credentials struct {
+	ID           string
+	PasswordHash string `db:"password_hash"`
+	Epochs       revoke.Epochs
+}
+
+// TestSignInStatement reads a row of the app's and the user's epochs in one statement, into a struct
+// of the app's, by each library.
+func TestSignInStatement(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	pool := pgserver.Pool(t, pgserver.Database(t))
+	db := stdlib.OpenDBFromPool(pool)
+	t.Cleanup(func() { testkit.Must(t, db.Close()) })
+	testkit.Exec(t, pool, "CREATE TABLE accounts AS SELECT 42 AS id, 'ada@app.example' AS email, 'hash' AS password_hash")
+	store := testkit.OpenStore(t, pool)
+	user := revoke.User{Issuer: "https://app.example", Subject: "42"}
+	epochs, err := store.RevokeUser(ctx, user)
+	testkit.Must(t, err)
+	orm, err := gorm.Open(gormpostgres.New(gormpostgres.Config{Conn: db}), &gorm.Config{Logger: logger.Discard})
+	testkit.Must(t, err)
+	const numbered = "SELECT id::text AS id, password_hash, revoke.epochs($1, id::text) AS epochs FROM accounts WHERE email = $2"
+	const marked = "SELECT id::text AS id, password_hash, revoke.epochs(?, id::text) AS epochs FROM accounts WHERE email = ?"
+	for _, row := range []struct {
+		name string
+		read func(*credentials) error
+	}{
+		{"pgx", func(c *credentials) error {
+			return pool.QueryRow(ctx, numbered, user.Issuer, "ada@app.example").Scan(&c.ID, &c.PasswordHash, &c.Epochs)
+		}},
+		{"pgx by name", func(c *credentials) error {
+			rows, err := pool.Query(ctx, numbered, user.Issuer, "ada@app.example")
+			if err != nil {
+				return err
+			}
+			*c, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[credentials])
+			return err
+		}},
+		{"database/sql", func(c *credentials) error {
+			return db.QueryRowContext(ctx, numbered, user.Issuer, "ada@app.example").Scan(&c.ID, &c.PasswordHash, &c.Epochs)
+		}},
+		{"sqlx", func(c *credentials) error {
+			return sqlx.NewDb(db, "pgx").GetContext(ctx, c, numbered, user.Issuer, "ada@app.example")
+		}},
+		{"GORM", func(c *credentials) error {
+			return orm.WithContext(ctx).Raw(marked, user.Issuer, "ada@app.example").Scan(c).Error
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			var read credentials
+			testkit.Must(t, row.read(&read))
+			if want := (credentials{"42", "hash", epochs}); read != want {
+				t.Errorf("%+v, want %+v", read, want)
+			}
+		})
 	}
 }

@@ -83,6 +83,37 @@ CREATE TRIGGER set_xid BEFORE INSERT OR UPDATE ON revoke.revocations FOR EACH RO
 -- means nothing here.
 ALTER TABLE revoke.revocations ENABLE ALWAYS TRIGGER set_xid;
 
+-- For the statement of a sign-in, which reads the hash of the password and the epochs in one snapshot:
+-- SELECT id, password_hash, revoke.epochs($1, id::text) FROM accounts WHERE email = $2. STABLE is what
+-- makes it one: a VOLATILE function has a later snapshot, and was seen to return the new epoch beside
+-- the old hash. With row_security off Postgres reports an error where policies would hide rows, and so
+-- an epoch of 0. What it returns is the epoch claim, and never null.
+-- +goose StatementBegin
+CREATE FUNCTION revoke.epochs(issuer pg_catalog.text, subject pg_catalog.text) RETURNS pg_catalog.text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET row_security = off
+    AS $$
+BEGIN
+    IF NOT coalesce(pg_catalog.octet_length(issuer) OPERATOR(pg_catalog.>) 0
+                AND pg_catalog.octet_length(issuer) OPERATOR(pg_catalog.<=) 1024, false) THEN
+        RAISE EXCEPTION 'epochs: the issuer is null, empty, or longer than 1024 bytes' USING ERRCODE = '22023';
+    END IF;
+    IF NOT coalesce(pg_catalog.octet_length(subject) OPERATOR(pg_catalog.>) 0
+                AND pg_catalog.octet_length(subject) OPERATOR(pg_catalog.<=) 1024, false) THEN
+        RAISE EXCEPTION 'epochs: the subject is null, empty, or longer than 1024 bytes' USING ERRCODE = '22023';
+    END IF;
+    RETURN pg_catalog.concat('[', coalesce((
+            SELECT (extract(epoch FROM t.since) OPERATOR(pg_catalog.*) 1000000)::bigint FROM revoke.revocations AS t
+            WHERE t.key OPERATOR(pg_catalog.=) revoke.row_key('user', epochs.issuer, epochs.subject)), 0), ',', coalesce((
+            SELECT (extract(epoch FROM t.since) OPERATOR(pg_catalog.*) 1000000)::bigint FROM revoke.revocations AS t
+            WHERE t.key OPERATOR(pg_catalog.=) revoke.row_key('issuer', epochs.issuer, '')), 0), ']');
+END
+$$;
+-- +goose StatementEnd
+REVOKE ALL ON FUNCTION revoke.epochs(pg_catalog.text, pg_catalog.text) FROM PUBLIC;
+COMMENT ON FUNCTION revoke.epochs(pg_catalog.text, pg_catalog.text) IS
+    'The epochs of a user, [user, issuer], as the claim of a token has them. subject is the sub.';
+
 -- The reserve: 512 rows that revoke nothing and fill 128 pages. With them an index scan is always
 -- estimated cheaper than a scan of the table, so a connection that planned its check while the table
 -- was small goes on using the index when the table has grown. They are rows, and not empty pages, so
@@ -101,6 +132,7 @@ CREATE FUNCTION revoke.schema_version() RETURNS bigint
 
 -- +goose Down
 DROP FUNCTION revoke.schema_version();
+DROP FUNCTION revoke.epochs(pg_catalog.text, pg_catalog.text);
 DROP TABLE revoke.revocations;
 DROP FUNCTION revoke.set_xid();
 DROP FUNCTION revoke.row_key(pg_catalog.text, pg_catalog.text, pg_catalog.text);

@@ -39,7 +39,8 @@ var catalogQueries = []string{
 	`SELECT 'trigger', c.relname, t.tgname, t.tgenabled::text, t.tgisinternal::text, pg_get_triggerdef(t.oid)
 	   FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
 	  WHERE c.relnamespace = $1::text::regnamespace AND NOT starts_with(c.relname, $2)`,
-	`SELECT 'function', p.proname, pg_get_functiondef(p.oid), p.proacl::text, obj_description(p.oid, 'pg_proc')
+	`SELECT 'function', p.proname, pg_get_functiondef(p.oid),
+	        replace(p.proacl::text, pg_get_userbyid(p.proowner), 'owner'), obj_description(p.oid, 'pg_proc')
 	   FROM pg_proc p WHERE p.pronamespace = $1::text::regnamespace`,
 }
 
@@ -115,6 +116,8 @@ func TestCatalog(t *testing.T) {
 		{"row_key", `[function row_key `},
 		{"set_xid", `[function set_xid `},
 		{"schema_version", `[function schema_version `},
+		{"epochs reads in the snapshot of the statement", `RETURNS text  LANGUAGE plpgsql  STABLE PARALLEL SAFE  SET row_security TO 'off'`},
+		{"epochs is not for everyone", `$function$  {owner=X/owner} The epochs of a user`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

@@ -20,6 +20,14 @@ var qualifier = regexp.MustCompile(`\brevoke\.([a-z_])`)
 // quoted is the schema as SQL writes it: quotes let it be a word of the language, such as order.
 func (c config) quoted() string { return `"` + c.schema + `"` }
 
+// written is the schema as the migrations write it.
+func (c config) written() string {
+	if c.schema == DefaultSchema {
+		return c.schema
+	}
+	return c.quoted()
+}
+
 // files returns the migrations for the schema. They are written for the default one, so that they
 // are valid as they are. For another schema they are rewritten into a zip archive in memory, which
 // is a file system of the standard library.
@@ -42,7 +50,7 @@ func (c config) files() (fs.FS, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := file.Write(qualifier.ReplaceAll(text, []byte(c.quoted()+".$1"))); err != nil {
+		if _, err := file.Write(qualifier.ReplaceAll(text, []byte(c.written()+".$1"))); err != nil {
 			return nil, err
 		}
 	}

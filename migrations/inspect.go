@@ -282,6 +282,13 @@ func (f *found) ofSurplus() []Finding {
 		case "no right":
 			finding.Subject, finding.Problem = "function "+n.name, "role "+f.server.Role+" may not call it"
 			finding.Remedy = "GRANT EXECUTE ON FUNCTION {schema}." + n.name + " TO " + f.server.Role
+		case "public":
+			finding.Subject, finding.Mends = "function "+n.name, true
+			finding.Problem, finding.Remedy = "every role of the database may call it", revokeEpochs
+			finding.statements = f.each([]string{revokeEpochs})
+		case "owner":
+			finding.Subject, finding.Problem = "function "+n.name, "role "+definition+" owns it, not the owner of the table, and can replace it"
+			finding.Remedy = "ALTER FUNCTION {schema}." + n.name + " OWNER TO " + f.table.Owner
 		case "event trigger":
 			finding.Problem = "it runs at " + definition + " of migrations, and can change or refuse what they make"
 			finding.Remedy = "ALTER EVENT TRIGGER " + n.name + " DISABLE"

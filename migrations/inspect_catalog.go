@@ -45,7 +45,7 @@ WHERE n.nspname = '{name}' AND c.relname = 'revocations') AS q`
 ), f AS (
     SELECT p.*, p.proname || '(' || oidvectortypes(p.proargtypes) || ')' AS name
     FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
-    WHERE n.nspname = '{name}' AND p.proname IN ('row_key', 'set_xid', 'schema_version') AND p.prokind = 'f'
+    WHERE n.nspname = '{name}' AND p.proname IN ('row_key', 'set_xid', 'schema_version', 'epochs') AND p.prokind = 'f'
 )
 SELECT row_to_json(q) FROM (
     SELECT 'column' AS kind, attname::text AS name, format_type(atttypid, atttypmod)
@@ -98,6 +98,12 @@ UNION ALL
 UNION ALL
     SELECT 'no right', name, '' FROM f WHERE NOT has_function_privilege(oid, 'EXECUTE')
 UNION ALL
+    SELECT 'public', name, '' FROM f, aclexplode(coalesce(proacl, acldefault('f', proowner))) AS a
+    WHERE proname = 'epochs' AND a.grantee = 0 AND a.privilege_type = 'EXECUTE'
+UNION ALL
+    SELECT 'owner', name, pg_get_userbyid(proowner) FROM f, pg_class AS c JOIN t ON c.oid = t.oid
+    WHERE proowner <> relowner
+UNION ALL
     SELECT 'event trigger', evtname, evtevent FROM pg_event_trigger WHERE evtenabled <> 'D' AND (evttags IS NULL OR evttags && ARRAY[
         'CREATE SCHEMA', 'CREATE TABLE', 'ALTER TABLE', 'DROP TABLE', 'CREATE INDEX', 'REINDEX', 'CREATE FUNCTION', 'DROP FUNCTION',
         'CREATE TRIGGER', 'COMMENT'])
@@ -143,6 +149,11 @@ AS $function$`+schema.SetXidBody+`$function$
  IMMUTABLE PARALLEL SAFE
 AS $function$ SELECT %d $function$
 `, Latest), "it does not tell the version"),
+		{
+			kind: "function", name: "epochs(text, text)", definition: epochsFunction, severity: Wrong, mends: true,
+			matters: "sign-ins that call it fail, or tokens outlive the password that they were issued for",
+			remedy:  []string{epochsFunction, revokeEpochs},
+		},
 	},
 	column("key", "uuid NOT NULL", ""),
 	column("since", "timestamp with time zone NOT NULL", ""),
@@ -186,6 +197,35 @@ AS $function$ SELECT %d $function$
 )
 
 const setXidTrigger = "CREATE TRIGGER set_xid BEFORE INSERT OR UPDATE ON {schema}.revocations FOR EACH ROW EXECUTE FUNCTION {schema}.set_xid()"
+
+// epochsFunction is the function for the statement of a sign-in. {written} stands for the schema as
+// the migrations write it.
+const epochsFunction = `CREATE OR REPLACE FUNCTION {schema}.epochs(issuer text, subject text)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE
+ SET row_security TO 'off'
+AS $function$
+BEGIN
+    IF NOT coalesce(pg_catalog.octet_length(issuer) OPERATOR(pg_catalog.>) 0
+                AND pg_catalog.octet_length(issuer) OPERATOR(pg_catalog.<=) 1024, false) THEN
+        RAISE EXCEPTION 'epochs: the issuer is null, empty, or longer than 1024 bytes' USING ERRCODE = '22023';
+    END IF;
+    IF NOT coalesce(pg_catalog.octet_length(subject) OPERATOR(pg_catalog.>) 0
+                AND pg_catalog.octet_length(subject) OPERATOR(pg_catalog.<=) 1024, false) THEN
+        RAISE EXCEPTION 'epochs: the subject is null, empty, or longer than 1024 bytes' USING ERRCODE = '22023';
+    END IF;
+    RETURN pg_catalog.concat('[', coalesce((
+            SELECT (extract(epoch FROM t.since) OPERATOR(pg_catalog.*) 1000000)::bigint FROM {written}.revocations AS t
+            WHERE t.key OPERATOR(pg_catalog.=) {written}.row_key('user', epochs.issuer, epochs.subject)), 0), ',', coalesce((
+            SELECT (extract(epoch FROM t.since) OPERATOR(pg_catalog.*) 1000000)::bigint FROM {written}.revocations AS t
+            WHERE t.key OPERATOR(pg_catalog.=) {written}.row_key('issuer', epochs.issuer, '')), 0), ']');
+END
+$function$
+`
+
+// revokeEpochs leaves the function to the roles that were granted it.
+const revokeEpochs = "REVOKE ALL ON FUNCTION {schema}.epochs(text, text) FROM PUBLIC"
 
 func function(name, definition, matters string) part {
 	return part{
@@ -240,4 +280,4 @@ func index(name, column, matters string) part {
 
 // rebuild is the remedy of an incomplete schema.
 const rebuild = "restore it from a backup; or begin without any revocation: DROP TABLE IF EXISTS {schema}.revocations, {schema}." +
-	versionTable + "; DROP FUNCTION IF EXISTS {schema}.row_key, {schema}.set_xid, {schema}.schema_version; and call migrations.Up"
+	versionTable + "; DROP FUNCTION IF EXISTS {schema}.epochs, {schema}.row_key, {schema}.set_xid, {schema}.schema_version; and call migrations.Up"

@@ -82,6 +82,27 @@ func TestInspectFindsDamage(t *testing.T) {
 			"a function was made safe by a tool", "ALTER FUNCTION revoke.row_key(text, text, text) SECURITY DEFINER",
 			migrations.Wrong, "function row_key(text, text, text)", byUp,
 		},
+		{"epochs is missing", "DROP FUNCTION revoke.epochs", migrations.Wrong, "function epochs(text, text)", byUp},
+		{
+			"epochs has a snapshot of its own", "ALTER FUNCTION revoke.epochs(text, text) VOLATILE",
+			migrations.Wrong, "function epochs(text, text)", byUp,
+		},
+		{
+			"epochs has its owner's rights", "ALTER FUNCTION revoke.epochs(text, text) SECURITY DEFINER",
+			migrations.Wrong, "function epochs(text, text)", byUp,
+		},
+		{
+			"epochs reads what row-level security leaves", "ALTER FUNCTION revoke.epochs(text, text) RESET ALL",
+			migrations.Wrong, "function epochs(text, text)", byUp,
+		},
+		{
+			"epochs is for everyone", "GRANT EXECUTE ON FUNCTION revoke.epochs(text, text) TO PUBLIC",
+			migrations.Note, "function epochs(text, text)", byUp,
+		},
+		{
+			"another role owns epochs", "GRANT CREATE ON SCHEMA revoke TO pg_monitor; ALTER FUNCTION revoke.epochs(text, text) OWNER TO pg_monitor",
+			migrations.Note, "function epochs(text, text)", byHand,
+		},
 		{
 			"a constraint is not validated", `ALTER TABLE revoke.revocations DROP CONSTRAINT revocations_finite,
 				ADD CONSTRAINT revocations_finite CHECK (isfinite(since) AND isfinite(expires_at) AND isfinite(revoked_at)) NOT VALID`,

@@ -98,7 +98,7 @@ func (f *found) names() []name {
 
 // sql writes the schema into a statement.
 func (f *found) sql(statement string) string {
-	return strings.ReplaceAll(statement, "{schema}", f.server.Schema)
+	return strings.NewReplacer("{schema}", f.server.Schema, "{written}", f.config.written()).Replace(statement)
 }
 
 func (f *found) each(statements []string) []string {
