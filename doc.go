@@ -98,7 +98,7 @@
 // exactly one of them. A write that fails with ErrUnavailable may have happened; every write
 // can be repeated. [Revoker.Redeem] needs thought: if the answer of a call is lost, a repeat
 // finds the token spent. A check has a timeout of its own, see [WithCheckTimeout]; a write has
-// none but its ctx.
+// none but its ctx, and a bound on its wait for a connection.
 //
 // # Observing and testing
 //

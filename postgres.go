@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/pgrevoke/revoke/internal/absent"
 	"github.com/pgrevoke/revoke/internal/circumstances"
 	"github.com/pgrevoke/revoke/internal/schema"
 )
@@ -19,7 +20,9 @@ import (
 // A check is one round trip, which checks of the same moment share: see [WithCheckQueries]. A
 // write of its own is one transaction and one round trip, or two where commits wait for a
 // synchronous standby. It is durable when it returns nil, also where the role's synchronous_commit
-// is off. It has no timeout but its ctx. To write in a transaction of yours, see [Postgres.WithTx].
+// is off. It has no timeout but its ctx; only its wait for a connection of the pool is bounded, by
+// [WithCheckTimeout]. To write in a transaction of yours, see [Postgres.WithTx]: a write by the store
+// itself takes a second connection there, commits by itself, and is not undone with the transaction.
 //
 // A connection that leads to a standby, or to a server that a switchover has fenced, is closed at
 // its first use, so that the pool opens one that may lead to the primary.
@@ -48,7 +51,7 @@ func NewPostgres(pool *pgxpool.Pool, opts ...PostgresOption) (*Postgres, error) 
 		return nil, fmt.Errorf("revoke: NewPostgres: %w", err)
 	}
 	stmts := newStatements(config.schema)
-	db := &database{pool: pool, sql: &stmts, readOnly: config.readOnlyConnections}
+	db := &database{pool: pool, sql: &stmts, wait: config.checkTimeout, readOnly: config.readOnlyConnections}
 	p := &Postgres{database: db, timeout: config.checkTimeout}
 	p.writer = writer{
 		sql:    &stmts,
@@ -72,7 +75,12 @@ func NewPostgres(pool *pgxpool.Pool, opts ...PostgresOption) (*Postgres, error) 
 }
 
 // Pool returns the pool that the store was given.
-func (p *Postgres) Pool() *pgxpool.Pool { return p.database.pool }
+func (p *Postgres) Pool() *pgxpool.Pool {
+	if p.database == nil {
+		return nil // of a Postgres that NewPostgres has not made
+	}
+	return p.database.pool
+}
 
 // Schema returns the name of the schema in which the table stands.
 func (p *Postgres) Schema() string { return p.schema }
@@ -86,18 +94,16 @@ func (p *Postgres) SharedIDs() bool { return p.keep > 0 }
 // Hooks returns the hooks of [WithHook], in their order.
 func (p *Postgres) Hooks() []Hook { return p.hooks.all }
 
-// Tx writes revocations, and reads epochs, in a transaction of the caller's, which it never
-// commits or rolls back: the writes take effect with its commit, or not at all. It is no
-// [Checker], because under REPEATABLE READ it would answer from an old snapshot. It retries
-// nothing, and the *pgconn.PgError of a failure is reachable with errors.As. It may be used as
-// the transaction may: by one goroutine at a time.
-type Tx struct{ writer }
-
-var _ Revoker = (*Tx)(nil)
-
 // WithTx returns a Revoker for a pgx transaction, so that a new password and the end of the old
-// sessions are one. Its writes take effect when tx commits; a mirror finds them within its
-// bound, or sooner by its methods Sync and Wake.
+// sessions are one. Its writes take effect when tx commits, or not at all; a mirror finds them
+// within its bound, or sooner by its methods Sync and Wake. It never commits or rolls back.
+//
+// It retries nothing, and the *pgconn.PgError of a failure is reachable with errors.As. It may be
+// used as tx may: by one goroutine at a time. It is no [Checker], because under REPEATABLE READ it
+// would answer from an old snapshot. Where tx is nil, every call is an error.
+//
+// An app that declares an interface with WithTx for its handlers can test them with the stores of
+// package revoketest, which have the method too.
 //
 // The commit is the caller's. If it waits for a synchronous standby and the wait is cancelled,
 // Postgres reports a success and sends a warning, which pgx hands to OnNotice of the pool's
@@ -110,18 +116,29 @@ var _ Revoker = (*Tx)(nil)
 //		_, err := store.WithTx(tx).RevokeUser(ctx, user)
 //		return err
 //	})
-func (p *Postgres) WithTx(tx pgx.Tx) *Tx { return p.within(txRunner{tx: tx}) }
+func (p *Postgres) WithTx(tx pgx.Tx) Revoker {
+	if absent.Is(tx) {
+		return p.within(noTx{"WithTx"})
+	}
+	return p.within(txRunner{tx: tx})
+}
 
 // WithSQLTx is [Postgres.WithTx] for a transaction of database/sql over pgx's stdlib driver.
 // Writes by way of a *sql.DB or a *sql.Conn fail, and do nothing.
-func (p *Postgres) WithSQLTx(tx SQLTx) *Tx { return p.within(sqlRunner{tx: tx}) }
+func (p *Postgres) WithSQLTx(tx SQLTx) Revoker {
+	if absent.Is(tx) {
+		return p.within(noTx{"WithSQLTx"})
+	}
+	return p.within(sqlRunner{tx: tx})
+}
 
-func (p *Postgres) within(run runner) *Tx {
+// within returns the writer of a transaction of the caller's.
+func (p *Postgres) within(run runner) writer {
 	w := p.writer
 	w.run = run
 	w.inTx = true
 	w.budget = func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} }
-	return &Tx{writer: w}
+	return w
 }
 
 // InTx implements [Store], in a READ COMMITTED transaction of its own. It is tried ten times at
@@ -133,7 +150,7 @@ func (p *Postgres) InTx(ctx context.Context, fn func(Revoker) error) error {
 		// The first failed write: fn may ignore it, but then the transaction must not commit.
 		var missed error
 		return p.database.inTx(ctx, func(tx pgx.Tx) error {
-			in := p.WithTx(tx)
+			in := p.within(txRunner{tx: tx})
 			in.wrap = func(ctx context.Context, operation string, err error) error {
 				err = p.fail(ctx, operation, err)
 				missed = cmp.Or(missed, err)

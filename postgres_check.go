@@ -102,7 +102,11 @@ func (p *Postgres) check(ctx context.Context, token Token) error {
 // ask asks about the keys in a query of their own, or in one that is shared.
 func (p *Postgres) ask(ctx context.Context, keys [][16]byte) (answer, error) {
 	if p.checks != nil {
-		return p.checks.ask(ctx, keys)
+		a, err := p.checks.ask(ctx, keys)
+		if err != nil && !errors.As(err, new(acquireError)) {
+			err = p.database.explain(err)
+		}
+		return a, err
 	}
 	ctx, cancel := p.deadline(ctx)
 	defer cancel()

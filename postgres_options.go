@@ -46,8 +46,10 @@ func WithSchema(name string) PostgresOption {
 
 // WithCheckTimeout sets how long a Check, a Lookup, an Epochs or one query of IssueTime may
 // take before it is ErrUnavailable, the wait for a connection of the pool included. A caller's
-// ctx may end it earlier. It does not apply to writes, nor to what runs in a transaction of the
-// caller's: there only ctx counts. Default: [DefaultCheckTimeout].
+// ctx may end it earlier. Of a write, an InTx and a sweep it bounds the wait for a connection
+// alone: where the caller's own transaction holds the last connection of the pool, that wait would
+// have no end. It does not apply to what runs in a transaction of the caller's: there only ctx
+// counts. Default: [DefaultCheckTimeout].
 func WithCheckTimeout(d time.Duration) PostgresOption {
 	return postgresOption(func(c *postgresConfig) error {
 		if d <= 0 {

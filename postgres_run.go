@@ -81,9 +81,10 @@ func hasCode(err error, codes ...string) bool {
 type database struct {
 	pool     *pgxpool.Pool
 	sql      *statements
-	readOnly bool        // the app's connections are read-only by its own wish
-	isolated atomic.Bool // transactions are not READ COMMITTED by default
-	alone    atomic.Bool // commits wait for no synchronous standby, as the last write found
+	wait     time.Duration // for a connection of the pool
+	readOnly bool          // the app's connections are read-only by its own wish
+	isolated atomic.Bool   // transactions are not READ COMMITTED by default
+	alone    atomic.Bool   // commits wait for no synchronous standby, as the last write found
 }
 
 // run runs statements in a transaction of its own, in one round trip. The commit is one more where
@@ -174,9 +175,9 @@ func (d *database) inTx(ctx context.Context, fn func(pgx.Tx) error) error {
 
 // within calls fn with a connection of the pool, and closes one that is not to be used again.
 func (d *database) within(ctx context.Context, fn func(*pgx.Conn) error) error {
-	conn, err := d.pool.Acquire(ctx)
+	conn, err := d.acquire(ctx)
 	if err != nil {
-		return acquireError{err}
+		return acquireError{d.explain(err)}
 	}
 	// After a panic too: the pool closes a connection in the middle of something.
 	defer conn.Release()
@@ -185,6 +186,27 @@ func (d *database) within(ctx context.Context, fn func(*pgx.Conn) error) error {
 		_ = conn.Conn().Close(ctx) // it is given up in any case
 	}
 	return err
+}
+
+// acquire waits for a connection of the pool, and no longer than d.wait: in a transaction of the
+// app's own, which holds the last one, it would wait for ever.
+func (d *database) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > d.wait {
+		waiting, cancel := context.WithTimeout(ctx, d.wait)
+		defer cancel()
+		ctx = waiting
+	}
+	return d.pool.Acquire(ctx)
+}
+
+// explain adds to a timeout that no connection of the pool was free.
+func (d *database) explain(err error) error {
+	stat := d.pool.Stat()
+	if !errors.Is(err, context.DeadlineExceeded) || stat.AcquiredConns() < stat.MaxConns() {
+		return err
+	}
+	return fmt.Errorf("%w: all %d connections of the pool are in use; a call of the store within a transaction of the app "+
+		"needs one more than the transaction: write by store.WithTx(tx), and check before it or after it", err, stat.MaxConns())
 }
 
 // acquireError is why the pool has handed out no connection.
@@ -291,6 +313,15 @@ func readWithin(ctx context.Context, r runner, s statement, into reading) error 
 	}
 	return into.seen().Doubt()
 }
+
+// noTx refuses a transaction that is nil.
+type noTx struct{ method string }
+
+func (r noTx) run(context.Context, ...statement) error {
+	return fmt.Errorf("%s was given nil, not a transaction: begin one, or write by the store itself", r.method)
+}
+
+func (r noTx) read(ctx context.Context, _ statement, _ reading) error { return r.run(ctx) }
 
 type batchSender interface {
 	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults

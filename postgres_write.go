@@ -11,7 +11,7 @@ import (
 	"github.com/pgrevoke/revoke/internal/cancelled"
 )
 
-// writer is the [Revoker] of a Postgres and of a Tx; they differ in how statements run.
+// writer is the [Revoker] of a Postgres, and of a transaction; they differ in how statements run.
 type writer struct {
 	sql    *statements
 	schema string

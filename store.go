@@ -151,7 +151,8 @@ type Checker interface {
 // Revoker writes revocations. Every write is safe to repeat. A write takes effect when it
 // returns nil, or, where it was given a transaction, when that commits: from then on every
 // Check refuses the token, and that of a mirror within its bound. No write is ever undone: to
-// let a user in again, issue a new token. A write has no timeout but its ctx.
+// let a user in again, issue a new token. A write has no timeout but its ctx; a
+// store may bound its wait for a connection.
 //
 // Reason and actor are optional (WithReason, WithActor), and the first to be recorded stay. An
 // empty issuer, subject, session or id, one longer than MaxIDLength, and one that is not UTF-8

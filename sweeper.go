@@ -118,8 +118,8 @@ func WithBatchTimeout(d time.Duration) SweeperOption {
 
 // NewSweeper returns a sweeper of the store's table. It starts nothing: see [Sweeper.Run].
 func NewSweeper(store *Postgres, opts ...SweeperOption) (*Sweeper, error) {
-	if store == nil {
-		return nil, errors.New("revoke: NewSweeper: store is nil")
+	if store == nil || store.database == nil {
+		return nil, errors.New("revoke: NewSweeper: store is nil, or not of NewPostgres")
 	}
 	s := &Sweeper{store: store, sweeperConfig: sweeperConfig{
 		margin:       RetentionMargin,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/pgrevoke/revoke/internal/absent"
 	"github.com/pgrevoke/revoke/internal/cancelled"
 	"github.com/pgrevoke/revoke/internal/known"
 	"github.com/pgrevoke/revoke/internal/oneline"
@@ -83,7 +84,7 @@ func NewValidator(checker Checker, issuer string, audience Audience, keyfunc jwt
 		},
 	}
 	err := oneline.Join(strictjwt.CheckID("issuer", issuer), audience.check())
-	if checker == nil {
+	if absent.Is(checker) {
 		err = oneline.Join(err, errors.New("checker is nil"))
 	}
 	if err != nil {

@@ -57,8 +57,8 @@ type Mirror struct {
 // until [Mirror.Run] has loaded the table, every check asks the store. An error says
 // which option is wrong.
 func New(store *revoke.Postgres, opts ...Option) (*Mirror, error) {
-	if store == nil {
-		return nil, errors.New("mirror: New: store is nil")
+	if store == nil || store.Pool() == nil {
+		return nil, errors.New("mirror: New: store is nil, or not of revoke.NewPostgres")
 	}
 	m := &Mirror{
 		store:    store,

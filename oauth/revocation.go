@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/absent"
 	"github.com/pgrevoke/revoke/internal/endpoint"
 	"github.com/pgrevoke/revoke/internal/known"
 	"github.com/pgrevoke/revoke/internal/logout"
@@ -41,7 +42,7 @@ type revocation struct {
 // gets the reason why an answer of 200 changed nothing: revoke.ErrInvalidToken or
 // ErrNotAllowed.
 func NewRevocation(store revoke.Store, authenticate AuthenticateClient, kinds []Tokens, opts ...Option) (http.Handler, error) {
-	if endpoint.IsNil(store) {
+	if absent.Is(store) {
 		return nil, fmt.Errorf("oauth: %s: store is nil", newRevocation)
 	}
 	shared, err := newTokenEndpoint(newRevocation, authenticate, kinds, opts)

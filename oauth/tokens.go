@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/absent"
 	"github.com/pgrevoke/revoke/internal/endpoint"
 	"github.com/pgrevoke/revoke/internal/strictjwt"
 )
@@ -86,7 +87,7 @@ func checkKinds(kinds []Tokens) error {
 		return errors.New("no kind of tokens is given")
 	}
 	for _, kind := range kinds {
-		if endpoint.IsNil(kind.validator) {
+		if absent.Is(kind.validator) {
 			return errors.New("a kind of tokens has no validator")
 		}
 		if kind.err != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/absent"
 	"github.com/pgrevoke/revoke/internal/endpoint"
 )
 
@@ -35,7 +36,7 @@ type Guard struct {
 // from the Authorization header (RFC 6750 §2.1), and with [WithCookie] from a cookie too, but never
 // from the URL or the body. NewGuard starts nothing. The error names the wrong argument or option.
 func NewGuard(validator Validator, opts ...Option) (*Guard, error) {
-	if endpoint.IsNil(validator) {
+	if absent.Is(validator) {
 		return nil, errors.New("revokehttp: NewGuard: validator is nil")
 	}
 	g := &Guard{

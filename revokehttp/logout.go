@@ -8,6 +8,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/absent"
 	"github.com/pgrevoke/revoke/internal/endpoint"
 	"github.com/pgrevoke/revoke/internal/known"
 	"github.com/pgrevoke/revoke/internal/logout"
@@ -75,7 +76,7 @@ func (g *Guard) LogoutEverywhere(store revoke.Store, opts ...LogoutOption) (http
 func (g *Guard) logout(method string, store revoke.Store, opts []LogoutOption,
 	end func(*http.Request, *logoutOptions) (revoke.Token, error),
 ) (http.Handler, error) {
-	if endpoint.IsNil(store) {
+	if absent.Is(store) {
 		return nil, fmt.Errorf("revokehttp: %s: store is nil", method)
 	}
 	o := new(logoutOptions)

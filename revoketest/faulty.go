@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pgrevoke/revoke"
 )
 
@@ -14,7 +16,7 @@ import (
 // may be used from several goroutines.
 type Faulty struct {
 	store   revoke.Store
-	failure atomic.Pointer[failure] // nil while it works
+	failure *atomic.Pointer[failure] // to nil while it works; its transactions share it
 }
 
 // failure is why a call fails, and whether what it asked for is done before.
@@ -26,7 +28,9 @@ type failure struct {
 var _ revoke.Store = (*Faulty)(nil)
 
 // NewFaulty returns a store that works as the one it is given until [Faulty.Fail] is called.
-func NewFaulty(store revoke.Store) *Faulty { return &Faulty{store: store} }
+func NewFaulty(store revoke.Store) *Faulty {
+	return &Faulty{store: store, failure: new(atomic.Pointer[failure])}
+}
 
 // Fail makes every call from now on fail with an error that matches revoke.ErrUnavailable and
 // cause, before anything is done. A nil cause ends it.
@@ -135,4 +139,52 @@ func (f *Faulty) Lookup(ctx context.Context, token revoke.Token) ([]revoke.Revoc
 // InTx implements [revoke.Store].
 func (f *Faulty) InTx(ctx context.Context, fn func(revoke.Revoker) error) error {
 	return f.around("InTx", func() error { return f.store.InTx(ctx, fn) })
+}
+
+// WithTx passes a transaction on to the store, and its calls fail as those of the store do. If the
+// store has no method WithTx, they always fail.
+func (f *Faulty) WithTx(tx pgx.Tx) revoke.Revoker {
+	store, ok := f.store.(interface {
+		WithTx(tx pgx.Tx) revoke.Revoker
+	})
+	if !ok {
+		return f.without("WithTx")
+	}
+	return f.within(store.WithTx(tx))
+}
+
+// WithSQLTx is WithTx for a transaction of database/sql.
+func (f *Faulty) WithSQLTx(tx revoke.SQLTx) revoke.Revoker {
+	store, ok := f.store.(interface {
+		WithSQLTx(tx revoke.SQLTx) revoke.Revoker
+	})
+	if !ok {
+		return f.without("WithSQLTx")
+	}
+	return f.within(store.WithSQLTx(tx))
+}
+
+// txStore is a store of which the Revoker alone is used.
+type txStore struct {
+	revoke.Revoker
+	unused
+}
+
+type unused interface {
+	revoke.Checker
+	IssueTime(ctx context.Context, user revoke.User) (time.Time, error)
+	Lookup(ctx context.Context, token revoke.Token) ([]revoke.Revocation, error)
+	InTx(ctx context.Context, fn func(revoke.Revoker) error) error
+}
+
+// within returns a Revoker that fails while f does.
+func (f *Faulty) within(r revoke.Revoker) revoke.Revoker {
+	return struct{ revoke.Revoker }{&Faulty{store: txStore{Revoker: r}, failure: f.failure}}
+}
+
+// without returns a Revoker that always fails.
+func (f *Faulty) without(method string) revoke.Revoker {
+	none := NewFaulty(f.store)
+	none.Fail(fmt.Errorf("%T has no method %s", f.store, method))
+	return struct{ revoke.Revoker }{none}
 }

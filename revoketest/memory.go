@@ -1,7 +1,7 @@
 // Package revoketest is for the tests of apps that use revoke, and of stores that implement it:
 // a store in memory, a store that fails on purpose, and the conformance suite that every store
-// passes. It imports revoke and the standard library only. Package pgtest beside it gives tests a
-// real Postgres.
+// passes. It imports revoke, pgx for the type of a transaction, and the standard library. Package
+// pgtest beside it gives tests a real Postgres.
 package revoketest
 
 import (
@@ -13,7 +13,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/absent"
 )
 
 // Memory is a [revoke.Store] in memory, for tests. It keeps every promise of the interface but
@@ -150,7 +153,8 @@ func (m *Memory) askUser(ctx context.Context, user revoke.User) (v revoke.Verdic
 }
 
 // InTx implements [revoke.Store]: fn works on a copy, which replaces the original if fn returns
-// nil. Other writers wait, so within fn a write by the store itself waits until its ctx ends.
+// nil. Other writers wait, for revoke.DefaultCheckTimeout at most, so within fn a write by the store
+// itself fails.
 func (m *Memory) InTx(ctx context.Context, fn func(revoke.Revoker) error) error {
 	if err := m.begin(ctx); err != nil {
 		return named("InTx", err)
@@ -169,16 +173,46 @@ func (m *Memory) InTx(ctx context.Context, fn func(revoke.Revoker) error) error 
 	return nil
 }
 
+// WithTx has the method of [revoke.Postgres], for handlers that write in a transaction of the
+// app's. This store takes no part in tx: its writes take effect at once, and a rollback does not
+// undo them. That both are one is for a test on Postgres to show. Where tx is nil, every call is an
+// error.
+func (m *Memory) WithTx(tx pgx.Tx) revoke.Revoker { return inTransaction(m, "WithTx", tx) }
+
+// WithSQLTx is WithTx for a transaction of database/sql.
+func (m *Memory) WithSQLTx(tx revoke.SQLTx) revoke.Revoker { return inTransaction(m, "WithSQLTx", tx) }
+
+// inTransaction returns a revoker without the rest of its store, or one that fails where the
+// transaction is nil.
+func inTransaction(r revoke.Revoker, method string, tx any) revoke.Revoker {
+	if !absent.Is(tx) {
+		return struct{ revoke.Revoker }{r}
+	}
+	f := NewFaulty(NewMemory())
+	f.Fail(fmt.Errorf("%s was given nil, not a transaction", method))
+	return struct{ revoke.Revoker }{f}
+}
+
 // begin waits for the turn to write.
 func (m *Memory) begin(ctx context.Context) error {
 	if err := unavailable(ctx); err != nil {
 		return err
 	}
 	select {
+	case m.turn <- struct{}{}: // at once, in nearly every case
+		return nil
+	default:
+	}
+	tooLong := time.NewTimer(revoke.DefaultCheckTimeout)
+	defer tooLong.Stop()
+	select {
 	case m.turn <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return unavailable(ctx)
+	case <-tooLong.C:
+		return fmt.Errorf("%w: another InTx did not end within %v; within one, write by its Revoker",
+			revoke.ErrUnavailable, revoke.DefaultCheckTimeout)
 	}
 }
 

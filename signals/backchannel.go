@@ -10,6 +10,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/absent"
 	"github.com/pgrevoke/revoke/internal/endpoint"
 	"github.com/pgrevoke/revoke/internal/known"
 	"github.com/pgrevoke/revoke/internal/oneline"
@@ -58,7 +59,7 @@ func (e Ends) check(issuer string) error {
 		return errors.New("what a logout ends is not chosen: EndSession or EndUser")
 	case e.scope == revoke.ScopeUser:
 		return nil
-	case endpoint.IsNil(e.validator):
+	case absent.Is(e.validator):
 		return errors.New("the validator of EndSession is nil")
 	case !e.validator.RequiresSession(issuer):
 		return fmt.Errorf("the validator of EndSession is not of issuer %q, or accepts tokens without a sid, which no logout "+

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/absent"
 	"github.com/pgrevoke/revoke/internal/endpoint"
 	"github.com/pgrevoke/revoke/internal/logout"
 )
@@ -108,7 +109,7 @@ type receiver struct {
 // newReceiver returns a receiver. reason is the default reason of its revocations.
 func newReceiver(constructor, reason string, store revoke.Store, opts []Option) (receiver, error) {
 	rec := receiver{options{Settings: endpoint.NewSettings(), constructor: constructor, issuerLag: DefaultIssuerLag}, store}
-	if endpoint.IsNil(store) {
+	if absent.Is(store) {
 		return receiver{}, errors.New("store is nil")
 	}
 	if err := endpoint.Apply(&rec.options, opts); err != nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"reflect"
 	"time"
 )
 
@@ -74,13 +73,4 @@ func Apply[O ~func(*S) error, S any](settings *S, opts []O) error {
 		}
 	}
 	return nil
-}
-
-// IsNil reports whether an argument is nil, or an interface that holds a nil pointer.
-func IsNil(argument any) bool {
-	if argument == nil {
-		return true
-	}
-	value := reflect.ValueOf(argument)
-	return value.Kind() == reflect.Pointer && value.IsNil()
 }
