@@ -57,6 +57,7 @@ func NewPostgres(pool *pgxpool.Pool, opts ...PostgresOption) (*Postgres, error) 
 		sql:    &stmts,
 		schema: config.schema,
 		keep:   config.keep,
+		known:  &config.issuers,
 		hooks:  config.hooks,
 		run:    db,
 		wrap:   p.fail,
@@ -84,6 +85,10 @@ func (p *Postgres) Pool() *pgxpool.Pool {
 
 // Schema returns the name of the schema in which the table stands.
 func (p *Postgres) Schema() string { return p.schema }
+
+// CheckIssuer returns an error that names the issuers of [WithIssuers] where this is none of them.
+// [NewValidator] asks it.
+func (p *Postgres) CheckIssuer(issuer string) error { return p.known.Check(issuer) }
 
 // ReadOnlyConnections reports whether [WithReadOnlyConnections] was given.
 func (p *Postgres) ReadOnlyConnections() bool { return p.database.readOnly }

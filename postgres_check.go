@@ -84,7 +84,7 @@ func (p *Postgres) Check(ctx context.Context, token Token) error {
 
 func (p *Postgres) check(ctx context.Context, token Token) error {
 	var v Verdict
-	keys, err := v.OfToken(token)
+	keys, err := p.ofToken(&v, token)
 	if err != nil {
 		return fmt.Errorf("revoke: Check: %w", err)
 	}
@@ -97,6 +97,14 @@ func (p *Postgres) check(ctx context.Context, token Token) error {
 		return refuse("Check", err)
 	}
 	return nil
+}
+
+// ofToken asks the verdict about a token of an issuer that the store knows.
+func (p *Postgres) ofToken(v *Verdict, token Token) (keys [scopeCount][16]byte, err error) {
+	if err := invalidToken(p.known.Check(token.Issuer)); err != nil {
+		return keys, err
+	}
+	return v.OfToken(token)
 }
 
 // ask asks about the keys in a query of their own, or in one that is shared.
@@ -131,7 +139,7 @@ func refuse(operation string, err error) error {
 // Lookup implements [Store].
 func (p *Postgres) Lookup(ctx context.Context, token Token) ([]Revocation, error) {
 	var v Verdict
-	keys, err := v.OfToken(token)
+	keys, err := p.ofToken(&v, token)
 	if err != nil {
 		return nil, fmt.Errorf("revoke: Lookup: %w", err)
 	}

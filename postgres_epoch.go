@@ -13,7 +13,7 @@ import (
 func (w writer) RevokeUser(ctx context.Context, user User, opts ...RevokeOption) (epochs Epochs, err error) {
 	const operation = "RevokeUser"
 	err = w.tell(ctx, operation, ScopeUser, 1, func() error {
-		r, err := ScopeUser.Revocation(user.Issuer, user.Subject, opts...)
+		r, err := w.record(ScopeUser, user.Issuer, user.Subject, opts)
 		if err != nil {
 			return refuse(operation, err)
 		}
@@ -28,7 +28,7 @@ func (w writer) RevokeUser(ctx context.Context, user User, opts ...RevokeOption)
 func (w writer) RevokeUsers(ctx context.Context, users []User, opts ...RevokeOption) (epochs []Epochs, err error) {
 	const operation = "RevokeUsers"
 	err = w.tell(ctx, operation, ScopeUser, len(users), func() error {
-		records, err := userRecords(users, opts)
+		records, err := w.userRecords(users, opts)
 		if err != nil {
 			return refuse(operation, err)
 		}
@@ -49,13 +49,13 @@ func (w writer) RevokeUsers(ctx context.Context, users []User, opts ...RevokeOpt
 }
 
 // userRecords returns the records of users. The error names the position of a user that is wrong.
-func userRecords(users []User, opts []RevokeOption) ([]Revocation, error) {
+func (w writer) userRecords(users []User, opts []RevokeOption) ([]Revocation, error) {
 	if _, err := noted(opts); err != nil {
 		return nil, err
 	}
 	records := make([]Revocation, len(users))
 	for i, user := range users {
-		r, err := ScopeUser.Revocation(user.Issuer, user.Subject, opts...)
+		r, err := w.record(ScopeUser, user.Issuer, user.Subject, opts)
 		if err != nil {
 			return nil, fmt.Errorf("user %d of %d: %w", i+1, len(users), err)
 		}
@@ -73,7 +73,7 @@ func (u User) epochs(since map[[16]byte]int64) Epochs {
 func (w writer) RevokeIssuer(ctx context.Context, issuer string, opts ...RevokeOption) (since time.Time, err error) {
 	const operation = "RevokeIssuer"
 	err = w.tell(ctx, operation, ScopeIssuer, 1, func() error {
-		r, err := ScopeIssuer.Revocation(issuer, "", opts...)
+		r, err := w.record(ScopeIssuer, issuer, "", opts)
 		if err != nil {
 			return refuse(operation, err)
 		}
@@ -122,7 +122,7 @@ func (w writer) moveEpochs(ctx context.Context, operation string, records []Revo
 func (w writer) RevokeUserBefore(ctx context.Context, user User, t time.Time, opts ...RevokeOption) error {
 	const operation = "RevokeUserBefore"
 	return w.tell(ctx, operation, ScopeUser, 1, func() error {
-		r, err := ScopeUser.Revocation(user.Issuer, user.Subject, opts...)
+		r, err := w.record(ScopeUser, user.Issuer, user.Subject, opts)
 		if err == nil && !isStorable(t) {
 			err = errors.New("time lies before 1970 or after 9999")
 		}
@@ -181,6 +181,9 @@ func (p *Postgres) IssueTime(ctx context.Context, user User) (time.Time, error) 
 // askUser returns what stands of the user, and the clock of the database.
 func (w writer) askUser(ctx context.Context, operation string, user User) (v Verdict, now time.Time, err error) {
 	keys, err := v.OfUser(user)
+	if err == nil {
+		err = w.known.Check(user.Issuer)
+	}
 	if err != nil {
 		return v, now, refuse(operation, err)
 	}

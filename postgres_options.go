@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pgrevoke/revoke/internal/issuers"
 	"github.com/pgrevoke/revoke/internal/schema"
 )
 
@@ -26,6 +27,7 @@ type postgresConfig struct {
 	checkTimeout time.Duration
 	keep         time.Duration // how long a token's row is kept at least
 	checkQueries int
+	issuers      issuers.Known
 	hooks        hooks
 
 	readOnlyConnections bool
@@ -74,6 +76,23 @@ func WithCheckQueries(n int) PostgresOption {
 		c.checkQueries = n
 		return nil
 	})
+}
+
+// WithIssuers names the issuers whose tokens the store revokes and checks. Any other is an error in
+// every call but Redeem, which also spends assertions of others: a revocation under a wrong name, such
+// as one with a slash at the end, revokes nobody, and no statement can notice. The error names the
+// issuers; it matches ErrInvalidToken where the name is a Token's, and no sentinel otherwise.
+// [NewValidator] refuses an issuer that its store does not know. It may be given several times.
+// Default: every issuer.
+func WithIssuers(names ...string) PostgresOption {
+	return postgresOption(func(c *postgresConfig) error { return c.issuers.AddNames(names) })
+}
+
+// WithIssuerFunc is [WithIssuers] for issuers that come and go, such as those of tenants: known
+// reports whether an issuer is one of them. It is called from several goroutines, at each check too,
+// so it answers from memory. Issuers of WithIssuers are known beside it.
+func WithIssuerFunc(known func(issuer string) bool) PostgresOption {
+	return postgresOption(func(c *postgresConfig) error { return c.issuers.AddFunc(known) })
 }
 
 // WithReadOnlyConnections accepts connections with default_transaction_read_only on,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pgrevoke/revoke/internal/cancelled"
+	"github.com/pgrevoke/revoke/internal/issuers"
 )
 
 // writer is the [Revoker] of a Postgres, and of a transaction; they differ in how statements run.
@@ -16,6 +17,7 @@ type writer struct {
 	sql    *statements
 	schema string
 	keep   time.Duration // how long a token's row is kept at least
+	known  *issuers.Known
 	hooks  hooks
 	inTx   bool // in a transaction of the caller's
 	run    runner
@@ -49,6 +51,15 @@ func (w writer) tell(ctx context.Context, operation string, scope Scope, count i
 // errUnwritten says that a write had no effect, which no acknowledged write may have.
 var errUnwritten = errors.New("a row was not written: look for a trigger or a policy on revocations")
 
+// record returns the record of a revocation, unless the store was told of other issuers.
+func (w writer) record(scope Scope, issuer, id string, opts []RevokeOption) (Revocation, error) {
+	r, err := scope.Revocation(issuer, id, opts...)
+	if err == nil {
+		err = w.known.Check(issuer)
+	}
+	return r, err
+}
+
 // write runs statements that must be durable.
 func (w writer) write(ctx context.Context, operation string, stmts ...statement) error {
 	err := w.run.run(ctx, append([]statement{{sql: w.sql.durable}}, stmts...)...)
@@ -70,7 +81,7 @@ func (w writer) RevokeTokens(ctx context.Context, tokens []Token, opts ...Revoke
 
 // RevokeSession implements [Revoker].
 func (w writer) RevokeSession(ctx context.Context, session Session, opts ...RevokeOption) error {
-	r, err := ScopeSession.Revocation(session.Issuer, session.ID, opts...)
+	r, err := w.record(ScopeSession, session.Issuer, session.ID, opts)
 	return w.revoke(ctx, "RevokeSession", ScopeSession, []Revocation{r}, err)
 }
 
@@ -82,6 +93,9 @@ func (w writer) revokeTokens(ctx context.Context, operation string, tokens []Tok
 			break
 		}
 		r, err := token.revocation(opts)
+		if err == nil {
+			err = invalidToken(w.known.Check(token.Issuer))
+		}
 		if err != nil && len(tokens) > 1 {
 			err = fmt.Errorf("token %d of %d: %w", i+1, len(tokens), err)
 		}

@@ -31,6 +31,8 @@ var scopes = [scopeCount]struct {
 	name Scope
 	// idName names the id in errors; empty for a scope that is found by its issuer alone.
 	idName string
+	// claim names the claim that holds the id.
+	claim string
 	// id is what a token says of the scope; empty where the token says nothing.
 	id func(Token) string
 	// read takes the id from a token's claims.
@@ -42,17 +44,17 @@ var scopes = [scopeCount]struct {
 	stamp func(Epochs) int64
 }{
 	{
-		name: ScopeToken, idName: "id",
+		name: ScopeToken, idName: "id", claim: "jti",
 		id:   func(t Token) string { return t.ID },
 		read: func(t *Token, c *strictjwt.Claims) { t.ID = c.ID },
 	},
 	{
-		name: ScopeSession, idName: "session",
+		name: ScopeSession, idName: "session", claim: "sid",
 		id:   func(t Token) string { return t.SessionID },
 		read: func(t *Token, c *strictjwt.Claims) { t.SessionID = c.Session },
 	},
 	{
-		name: ScopeUser, idName: "subject",
+		name: ScopeUser, idName: "subject", claim: "sub",
 		id:    func(t Token) string { return t.Subject },
 		read:  func(t *Token, c *strictjwt.Claims) { t.Subject = c.Subject },
 		epoch: true,
@@ -132,10 +134,10 @@ func (s Scope) checkNames(issuer, id string) error {
 	if i < 0 {
 		return fmt.Errorf("scope %q is none of %q", string(s), scopeNames())
 	}
-	causes := []error{strictjwt.CheckID("issuer", issuer)}
+	causes := []error{checkName("issuer", "iss", issuer)}
 	switch {
 	case scopes[i].idName != "":
-		causes = append(causes, strictjwt.CheckID(scopes[i].idName, id))
+		causes = append(causes, checkName(scopes[i].idName, scopes[i].claim, id))
 	case id != "":
 		causes = append(causes, fmt.Errorf("a revocation of scope %q has no id", string(s)))
 	}
@@ -144,6 +146,14 @@ func (s Scope) checkNames(issuer, id string) error {
 		return invalidToken(err)
 	}
 	return err
+}
+
+// checkName reports what is wrong with a name that a revocation is kept under.
+func checkName(name, claim, id string) error {
+	if err := strictjwt.CheckNotToken(name, claim, id); err != nil {
+		return err // which says more than that the text is too long
+	}
+	return strictjwt.CheckID(name, id)
 }
 
 // scopeNames returns the names of all scopes, the narrowest first.

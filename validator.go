@@ -87,6 +87,9 @@ func NewValidator(checker Checker, issuer string, audience Audience, keyfunc jwt
 	if absent.Is(checker) {
 		err = oneline.Join(err, errors.New("checker is nil"))
 	}
+	if store, ok := checker.(interface{ CheckIssuer(issuer string) error }); ok && err == nil {
+		err = store.CheckIssuer(issuer)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("revoke: %s: %w", constructor, err)
 	}
@@ -123,6 +126,14 @@ func (v *Validator) claimsValidator(now func() time.Time) *jwt.Validator {
 func (v *Validator) RequiresSession(issuer string) bool {
 	return v != nil && v.session && v.issuer == issuer
 }
+
+// User returns a user of this validator's issuer by their sub, for a revocation: so the issuer is
+// typed once.
+func (v *Validator) User(sub string) User { return User{Issuer: v.issuer, Subject: sub} }
+
+// Session returns a session of this validator's issuer by its sid. A token's jti is no sid: take the
+// session of a token from [Token.Session].
+func (v *Validator) Session(sid string) Session { return Session{Issuer: v.issuer, ID: sid} }
 
 // Verified is a token with a verified signature: its identity, its times, and its claims on
 // demand. It is not changed by its methods, and may be used from several goroutines.

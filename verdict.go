@@ -68,6 +68,9 @@ func (v *Verdict) OfToken(token Token) (keys [4][16]byte, err error) {
 		if err := strictjwt.CheckText(scope.idName, id); err != nil {
 			return keys, invalidToken(err)
 		}
+		if err := strictjwt.CheckNotToken(scope.idName, scope.claim, id); err != nil {
+			return keys, invalidToken(err) // it could not be revoked
+		}
 		if id != "" {
 			keys[i] = scope.name.Key(token.Issuer, id)
 		}

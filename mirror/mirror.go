@@ -97,6 +97,10 @@ func New(store *revoke.Postgres, opts ...Option) (*Mirror, error) {
 	return m, nil
 }
 
+// CheckIssuer returns an error where the store was told of issuers and this is none of them: see
+// [revoke.WithIssuers].
+func (m *Mirror) CheckIssuer(issuer string) error { return m.store.CheckIssuer(issuer) }
+
 // Check implements [revoke.Checker]. From memory it takes no lock and, where it
 // accepts, allocates nothing; the time of a *RevokedError of a token or a session is
 // then zero.
@@ -128,6 +132,9 @@ func (m *Mirror) fromMemory(ctx context.Context, token revoke.Token) (answered b
 	now := m.clock()
 	if !now.within(mark.at, m.bound) {
 		return false, nil
+	}
+	if m.store.CheckIssuer(token.Issuer) != nil {
+		return false, nil // the store says why, and asks nobody
 	}
 	var v revoke.Verdict
 	keys, err := v.OfToken(token)

@@ -31,6 +31,9 @@ func (s store) Check(ctx context.Context, token revoke.Token) error {
 	return s.mirror.Check(ctx, token)
 }
 
+// CheckIssuer returns an error where the store behind the mirror does not know the issuer.
+func (s store) CheckIssuer(issuer string) error { return s.mirror.CheckIssuer(issuer) }
+
 // IssueTime implements [revoke.Store].
 func (s store) IssueTime(ctx context.Context, user revoke.User) (time.Time, error) {
 	return s.mirror.store.IssueTime(ctx, user)

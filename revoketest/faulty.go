@@ -81,6 +81,14 @@ func (f *Faulty) Check(ctx context.Context, token revoke.Token) error {
 	return f.around("Check", func() error { return f.store.Check(ctx, token) })
 }
 
+// CheckIssuer passes on what the store says of an issuer, while it fails too: see revoke.WithIssuers.
+func (f *Faulty) CheckIssuer(issuer string) error {
+	if store, ok := f.store.(interface{ CheckIssuer(issuer string) error }); ok {
+		return store.CheckIssuer(issuer)
+	}
+	return nil
+}
+
 // RevokeToken implements [revoke.Revoker].
 func (f *Faulty) RevokeToken(ctx context.Context, token revoke.Token, opts ...revoke.RevokeOption) error {
 	return f.around("RevokeToken", func() error { return f.store.RevokeToken(ctx, token, opts...) })

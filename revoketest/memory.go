@@ -17,13 +17,15 @@ import (
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/absent"
+	"github.com/pgrevoke/revoke/internal/issuers"
 )
 
 // Memory is a [revoke.Store] in memory, for tests. It keeps every promise of the interface but
 // that of surviving its process. It may be used from several goroutines.
 type Memory struct {
-	now  func() time.Time
-	turn chan struct{} // holds one element while a writer works, for as long as a transaction
+	now   func() time.Time
+	known issuers.Known
+	turn  chan struct{} // holds one element while a writer works, for as long as a transaction
 
 	mu     sync.Mutex
 	rows   rows
@@ -40,6 +42,15 @@ func WithClock(now func() time.Time) MemoryOption {
 	return func(m *Memory) { m.now = now }
 }
 
+// WithIssuers names the store's issuers: see [revoke.WithIssuers]. It panics where a name is none.
+func WithIssuers(names ...string) MemoryOption {
+	return func(m *Memory) {
+		if err := m.known.AddNames(names); err != nil {
+			panic(fmt.Sprintf("revoketest: WithIssuers: %v", err))
+		}
+	}
+}
+
 // NewMemory returns an empty store.
 func NewMemory(opts ...MemoryOption) *Memory {
 	m := newMemory(make(rows))
@@ -51,6 +62,23 @@ func NewMemory(opts ...MemoryOption) *Memory {
 
 func newMemory(r rows) *Memory {
 	return &Memory{now: time.Now, turn: make(chan struct{}, 1), rows: r}
+}
+
+// CheckIssuer returns an error where the store was told of issuers and this is none of them.
+func (m *Memory) CheckIssuer(issuer string) error { return m.known.Check(issuer) }
+
+// checkToken is CheckIssuer for a Token's.
+func (m *Memory) checkToken(token revoke.Token) error {
+	if err := m.CheckIssuer(token.Issuer); err != nil {
+		return fmt.Errorf("%w: %w", revoke.ErrInvalidToken, err)
+	}
+	return nil
+}
+
+// record returns the record of a revocation, unless the store was told of other issuers.
+func (m *Memory) record(scope revoke.Scope, issuer, id string, opts []revoke.RevokeOption) (revoke.Revocation, error) {
+	r, err := scope.Revocation(issuer, id, opts...)
+	return r, cmp.Or(err, m.CheckIssuer(issuer))
 }
 
 // rows are records by their key.
@@ -100,9 +128,7 @@ func (m *Memory) ask(ctx context.Context, operation string, v *revoke.Verdict, t
 	question func(revoke.Token) ([4][16]byte, error),
 ) (found [4]revoke.Revocation, err error) {
 	keys, err := question(token)
-	if err == nil {
-		err = unavailable(ctx)
-	}
+	err = cmp.Or(err, m.checkToken(token), unavailable(ctx))
 	if err != nil {
 		return found, named(operation, err)
 	}
@@ -140,9 +166,7 @@ func (m *Memory) Epochs(ctx context.Context, user revoke.User) (revoke.Epochs, e
 
 func (m *Memory) askUser(ctx context.Context, user revoke.User) (v revoke.Verdict, err error) {
 	keys, err := v.OfUser(user)
-	if err == nil {
-		err = unavailable(ctx)
-	}
+	err = cmp.Or(err, m.CheckIssuer(user.Issuer), unavailable(ctx))
 	if err != nil {
 		return v, err
 	}
@@ -163,7 +187,7 @@ func (m *Memory) InTx(ctx context.Context, fn func(revoke.Revoker) error) error 
 	m.mu.Lock()
 	work := newMemory(maps.Clone(m.rows))
 	m.mu.Unlock()
-	work.now = m.now
+	work.now, work.known = m.now, m.known
 	if err := cmp.Or(fn(struct{ revoke.Revoker }{work}), work.missed); err != nil {
 		return err
 	}
@@ -243,7 +267,7 @@ func (m *Memory) revokeTokens(ctx context.Context, operation string, tokens []re
 	var invalid error
 	for i, token := range tokens {
 		r, err := tokenRecord(token, opts)
-		invalid = cmp.Or(invalid, err)
+		invalid = cmp.Or(invalid, err, m.checkToken(token))
 		records[i] = r
 	}
 	return m.write(ctx, operation, invalid, func(now time.Time) error {
@@ -266,7 +290,7 @@ func tokenRecord(token revoke.Token, opts []revoke.RevokeOption) (revoke.Revocat
 
 // RevokeSession implements [revoke.Revoker].
 func (m *Memory) RevokeSession(ctx context.Context, session revoke.Session, opts ...revoke.RevokeOption) error {
-	r, err := revoke.ScopeSession.Revocation(session.Issuer, session.ID, opts...)
+	r, err := m.record(revoke.ScopeSession, session.Issuer, session.ID, opts)
 	return m.write(ctx, "RevokeSession", err, func(now time.Time) error {
 		m.rows.put(r, now)
 		return nil
@@ -275,7 +299,7 @@ func (m *Memory) RevokeSession(ctx context.Context, session revoke.Session, opts
 
 // RevokeUser implements [revoke.Revoker].
 func (m *Memory) RevokeUser(ctx context.Context, user revoke.User, opts ...revoke.RevokeOption) (epochs revoke.Epochs, err error) {
-	r, err := revoke.ScopeUser.Revocation(user.Issuer, user.Subject, opts...)
+	r, err := m.record(revoke.ScopeUser, user.Issuer, user.Subject, opts)
 	err = m.write(ctx, "RevokeUser", err, func(now time.Time) error {
 		m.rows.moveEpoch(r, now)
 		epochs, err = m.rows.epochs(user)
@@ -289,7 +313,7 @@ func (m *Memory) RevokeUsers(ctx context.Context, users []revoke.User, opts ...r
 	records := make([]revoke.Revocation, len(users))
 	var invalid error
 	for i, user := range users {
-		r, err := revoke.ScopeUser.Revocation(user.Issuer, user.Subject, opts...)
+		r, err := m.record(revoke.ScopeUser, user.Issuer, user.Subject, opts)
 		if err != nil {
 			err = fmt.Errorf("user %d of %d: %w", i+1, len(users), err)
 		}
@@ -312,7 +336,7 @@ func (m *Memory) RevokeUsers(ctx context.Context, users []revoke.User, opts ...r
 
 // RevokeUserBefore implements [revoke.Revoker].
 func (m *Memory) RevokeUserBefore(ctx context.Context, user revoke.User, t time.Time, opts ...revoke.RevokeOption) error {
-	r, err := revoke.ScopeUser.Revocation(user.Issuer, user.Subject, opts...)
+	r, err := m.record(revoke.ScopeUser, user.Issuer, user.Subject, opts)
 	if err == nil && (t.Unix() < 0 || t.Year() > 9999) {
 		err = errors.New("time lies before 1970 or after 9999")
 	}
@@ -327,7 +351,7 @@ func (m *Memory) RevokeUserBefore(ctx context.Context, user revoke.User, t time.
 
 // RevokeIssuer implements [revoke.Revoker].
 func (m *Memory) RevokeIssuer(ctx context.Context, issuer string, opts ...revoke.RevokeOption) (since time.Time, err error) {
-	r, err := revoke.ScopeIssuer.Revocation(issuer, "", opts...)
+	r, err := m.record(revoke.ScopeIssuer, issuer, "", opts)
 	err = m.write(ctx, "RevokeIssuer", err, func(now time.Time) error {
 		since = m.rows.moveEpoch(r, now)
 		return nil

@@ -45,7 +45,42 @@ func (p *probe) named(id string) revoke.Token {
 	return with(p.token(), func(t *revoke.Token) { t.ID, t.SessionID, t.Subject = id, id, id })
 }
 
+// tokenTexts are what an app may hand on in place of an id.
+var tokenTexts = []struct{ name, text string }{
+	{"a JWS", "eyJhbGciOiJFUzI1NiJ9.eyJqdGkiOiIxIn0.c2ln"},
+	{"a JWS with the word Bearer", "Bearer eyJhbGciOiJFUzI1NiJ9.eyJqdGkiOiIxIn0.c2ln"},
+	{"a JWS in lines", "\teyJhbGciOiJFUzI1NiJ9.eyJqdGkiOiIxIn0.c2ln\n"},
+	{"a JWS without a signature", "eyJhbGciOiJub25lIn0.eyJqdGkiOiIxIn0."},
+	{"a JWS with a space in its header", "eyAiYWxnIjoiRVMyNTYiIH0.eyJqdGkiOiIxIn0.c2ln"},
+	{"a JWS that is too long for an id", "eyJhbGciOiJFUzI1NiJ9." + strings.Repeat("A", revoke.MaxIDLength) + ".c2ln"},
+	{"a JWE", "eyJlbmMiOiJBMTI4R0NNIn0.a2V5.aXY.dGV4dA.dGFn"},
+}
+
 var tokenCases = []testCase{
+	{"Revoker/the text of a token is refused as a name, and the error says what to pass", func(p *probe) {
+		for _, write := range writes {
+			for _, token := range tokenTexts {
+				p.row(write.name+"/"+token.name, func(p *probe) {
+					for what, err := range map[string]error{
+						"id":     write.do(p.ctx, p, p.issuer, token.text),
+						"issuer": write.do(p.ctx, p, token.text, "good"),
+					} {
+						if err == nil || !strings.Contains(err.Error(), "is the text of a token: pass") || strings.Contains(err.Error(), "eyJ") {
+							p.errorf("with the text as %s: %v, want an error that says what to pass, without the text", what, err)
+						}
+					}
+					p.matches("Check", p.Check(p.ctx, p.named(token.text)), revoke.ErrInvalidToken)
+				})
+			}
+			for _, name := range []string{"com.example.app", "a.b.c", "bnVtYmVy.b.c", "W10.e30.e30", "1.2.3.4.5", "eyJhbGciOiJFUzI1NiJ9", "42."} {
+				p.row(write.name+"/"+name, func(p *probe) {
+					if err := write.do(p.ctx, p, p.issuer, name+"-"+write.name); err != nil {
+						p.errorf("%v, want nil for a name with dots", err)
+					}
+				})
+			}
+		}
+	}},
 	{"Revoker/an empty or malformed name is an error, and nothing is written", func(p *probe) {
 		fails := func(p *probe, what string, err error) {
 			if err == nil {

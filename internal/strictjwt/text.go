@@ -1,6 +1,9 @@
 package strictjwt
 
 import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -35,6 +38,33 @@ func CheckText(name, s string) error {
 		return fmt.Errorf("%s contains a NUL byte", name)
 	}
 	return nil
+}
+
+// CheckNotToken reports an id that is the text of a token: a JWS or a JWE in compact serialization (RFC
+// 7515 §7.1, RFC 7516 §7.1), also with the word Bearer in front. A revocation under it would revoke
+// nothing. The error does not repeat the text.
+func CheckNotToken(name, claim, id string) error {
+	if strings.IndexByte(id, '.') < 0 {
+		return nil
+	}
+	text := strings.TrimSpace(id)
+	if scheme, rest, found := strings.Cut(text, " "); found && strings.EqualFold(scheme, "Bearer") {
+		text = strings.TrimSpace(rest)
+	}
+	parts := strings.Split(text, ".")
+	if len(parts) != 3 && len(parts) != 5 {
+		return nil
+	}
+	for _, part := range parts {
+		if strings.Trim(part, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return nil
+		}
+	}
+	header, err := base64.RawURLEncoding.DecodeString(parts[0])
+	if err != nil || !json.Valid(header) || bytes.TrimSpace(header)[0] != '{' {
+		return nil // a name with dots in it
+	}
+	return fmt.Errorf("%s is the text of a token: pass the token's %s, which Validate and Identify return", name, claim)
 }
 
 // isPlain reports whether a string is ASCII without NUL, as most identifiers are, eight
