@@ -38,6 +38,7 @@ var reads = []operation{
 		_, err := store.Epochs(ctx, token.User())
 		return err
 	}},
+	{"Ready", func(ctx context.Context, store *revoke.Postgres, _ revoke.Token) error { return store.Ready(ctx) }},
 	{"IssueTime", func(ctx context.Context, store *revoke.Postgres, token revoke.Token) error {
 		_, err := store.IssueTime(ctx, token.User())
 		return err

@@ -7,11 +7,12 @@
 //
 // # Where to begin
 //
-// Call migrations.Up once, make a store with [NewPostgres] and a validator with [NewValidator],
-// and call [Validator.Validate] for each request. Sign tokens of your own from [NewClaims]. The
-// README shows a whole program. Package revokehttp does this as middleware, package mirror
-// answers checks from memory, package oauth has the endpoints of RFC 7009 and RFC 7662, and
-// package signals receives logouts from identity providers.
+// Call migrations.Up once, make a store with [NewPostgres], ask [Postgres.Ready], make a
+// validator with [NewValidator], and call [Validator.Validate] for each request. Sign
+// tokens of your own from [NewClaims]. The README shows a whole program. Package revokehttp
+// does this as middleware, package mirror answers checks from memory, package oauth has the
+// endpoints of RFC 7009 and RFC 7662, and package signals receives logouts from identity
+// providers.
 //
 // # The model
 //
@@ -58,7 +59,8 @@
 // old ones. The comment on [Epochs] has two rules for that, with their proofs. In short:
 //
 //   - A token of your own carries the epochs that were read in the snapshot that read the
-//     credentials, or before it: see [NewClaims] and [WithEpochClaim]. The rule is exact, and no
+//     credentials, or before it: see [NewClaims], [WithEpochClaim], and [Epochs.Scan] for the
+//     statement that reads both. The rule is exact, and no
 //     clock takes part.
 //   - Any other token is judged by its iat, less the skew of its issuer: the most by which the
 //     issuer's stamps may be ahead of the true time ([WithIssuerSkew], 5 s by default). What was

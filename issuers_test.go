@@ -47,7 +47,8 @@ func withinTransactions(store revoke.Store) map[string]func(context.Context, fun
 	return in
 }
 
-// TestWithIssuers calls every store for an issuer that it knows, and for one that differs in a slash.
+// TestWithIssuers calls every store for an issuer that it knows, and for one that differs
+// in a slash.
 func TestWithIssuers(t *testing.T) {
 	t.Parallel()
 	const wrong = testkit.Issuer + "/"

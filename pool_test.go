@@ -78,8 +78,8 @@ type nilCheckerFunc func(context.Context, revoke.Token) error
 
 func (f nilCheckerFunc) Check(ctx context.Context, token revoke.Token) error { return f(ctx, token) }
 
-// TestNilStores gives each constructor a store or a checker that is nil, holds nil, or was not made by
-// NewPostgres.
+// TestNilStores gives each constructor a store or a checker that is nil, holds nil, or was
+// not made by NewPostgres.
 func TestNilStores(t *testing.T) {
 	t.Parallel()
 	calls := map[string]func() error{

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,12 +18,13 @@ import (
 
 // Postgres is the [Store] in the app's own database. It may be used from several goroutines.
 //
-// A check is one round trip, which checks of the same moment share: see [WithCheckQueries]. A
-// write of its own is one transaction and one round trip, or two where commits wait for a
-// synchronous standby. It is durable when it returns nil, also where the role's synchronous_commit
-// is off. It has no timeout but its ctx; only its wait for a connection of the pool is bounded, by
-// [WithCheckTimeout]. To write in a transaction of yours, see [Postgres.WithTx]: a write by the store
-// itself takes a second connection there, commits by itself, and is not undone with the transaction.
+// A check is one round trip, which checks of the same moment share: see [WithCheckQueries].
+// A write of its own is one transaction and one round trip, or two where commits wait for a
+// synchronous standby. It is durable when it returns nil, also where the role's
+// synchronous_commit is off. It has no timeout but its ctx; only its wait for a connection
+// of the pool is bounded, by [WithCheckTimeout]. To write in a transaction of yours, see
+// [Postgres.WithTx]: a write by the store itself takes a second connection there, commits
+// by itself, and is not undone with the transaction.
 //
 // A connection that leads to a standby, or to a server that a switchover has fenced, is closed at
 // its first use, so that the pool opens one that may lead to the primary.
@@ -193,19 +195,25 @@ func (p *Postgres) fail(ctx context.Context, operation string, err error) error 
 }
 
 func (p *Postgres) schemaProblem(ctx context.Context) string {
-	const mend = "run migrations.Up of github.com/pgrevoke/revoke/migrations"
 	ctx, cancel := p.deadline(ctx)
 	defer cancel()
 	c := readColumns(p.Pool().QueryRow(ctx, p.sql.schemaVersion), 1)
 	found := c.number()
 	switch err := c.err; {
 	case hasCode(err, "3F000", "42883"):
-		return fmt.Sprintf("schema %q has version 0 (none), version %d is needed: %s", p.schema, schema.Version, mend)
+		return p.olderSchema("0 (none)")
 	case err != nil:
 		return fmt.Sprintf("the version of schema %q cannot be read (%v), version %d is needed", p.schema, err, schema.Version)
 	case found < schema.Version:
-		return fmt.Sprintf("schema %q has version %d, version %d is needed: %s", p.schema, found, schema.Version, mend)
+		return p.olderSchema(strconv.FormatInt(found, 10))
 	default:
 		return fmt.Sprintf("schema %q says version %d, but has been changed by hand", p.schema, found)
 	}
 }
+
+// olderSchema says that the schema has an older version than is needed.
+func (p *Postgres) olderSchema(version string) string {
+	return fmt.Sprintf("schema %q has version %s, version %d is needed: %s", p.schema, version, schema.Version, callUp)
+}
+
+const callUp = "run migrations.Up of github.com/pgrevoke/revoke/migrations"

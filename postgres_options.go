@@ -78,19 +78,20 @@ func WithCheckQueries(n int) PostgresOption {
 	})
 }
 
-// WithIssuers names the issuers whose tokens the store revokes and checks. Any other is an error in
-// every call but Redeem, which also spends assertions of others: a revocation under a wrong name, such
-// as one with a slash at the end, revokes nobody, and no statement can notice. The error names the
-// issuers; it matches ErrInvalidToken where the name is a Token's, and no sentinel otherwise.
-// [NewValidator] refuses an issuer that its store does not know. It may be given several times.
-// Default: every issuer.
+// WithIssuers names the issuers of which the store revokes and checks tokens. Another
+// issuer is an error in every call but Redeem, which also spends assertions of others. A
+// revocation under a wrong name, such as one with a slash at the end, would refuse no
+// token, and no statement can notice. The error names the issuers; it matches
+// ErrInvalidToken where the name is a Token's, and no sentinel otherwise. [NewValidator]
+// refuses an issuer that its store does not know. It may be given several times. Default:
+// every issuer.
 func WithIssuers(names ...string) PostgresOption {
 	return postgresOption(func(c *postgresConfig) error { return c.issuers.AddNames(names) })
 }
 
-// WithIssuerFunc is [WithIssuers] for issuers that come and go, such as those of tenants: known
-// reports whether an issuer is one of them. It is called from several goroutines, at each check too,
-// so it answers from memory. Issuers of WithIssuers are known beside it.
+// WithIssuerFunc is [WithIssuers] for issuers that come and go, such as those of tenants:
+// known reports whether an issuer is one of them. It is called from several goroutines, at
+// each check too, so it answers from memory. Issuers of WithIssuers are known beside it.
 func WithIssuerFunc(known func(issuer string) bool) PostgresOption {
 	return postgresOption(func(c *postgresConfig) error { return c.issuers.AddFunc(known) })
 }

@@ -25,7 +25,7 @@ type statements struct {
 	check, lookup                       string
 	revoke, redeem                      string
 	placeEpochs, moveEpochs, raiseEpoch string
-	schemaVersion                       string
+	schemaVersion, ready                string
 	sweepTimeout, sweep, keepReserve    string
 	obstacle                            string
 }
@@ -33,6 +33,8 @@ type statements struct {
 func newStatements(name string) statements {
 	constants := strings.NewReplacer(
 		"{circumstances}", circumstances.SQL(name),
+		"{circumstances of t}", circumstances.SQLOf("t.oid"),
+		"{name}", "'"+name+"'",
 		"{schema}", `"`+name+`"`,
 		"{lifetime}", interval(MaxTokenLifetime+MaxLeeway),
 		"{margin}", interval(RetentionMargin),
@@ -62,6 +64,7 @@ func newStatements(name string) statements {
 		moveEpochs:    fill(moveEpochsSQL),
 		raiseEpoch:    fill(raiseEpochSQL),
 		schemaVersion: fill("SELECT {schema}.schema_version()::pg_catalog.text"),
+		ready:         fill(readySQL),
 		sweepTimeout:  fill(sweepTimeoutSQL),
 		sweep:         fill(sweepSQL),
 		keepReserve:   fill(reserveSQL),
@@ -242,6 +245,25 @@ const obstacleSQL = `SELECT o.kind, {encoded o.name}, o.age::pg_catalog.text FRO
     UNION ALL SELECT 'replication slot', r.slot_name::pg_catalog.text, pg_catalog.age(r.xmin)
     FROM pg_catalog.pg_replication_slots AS r WHERE r.xmin IS NOT NULL) AS o (kind, name, age)
 ORDER BY o.age DESC LIMIT 1`
+
+// Ready reads the catalog alone, which every role may, so that it is answered without a
+// schema or a right too. schema_version is read, and not called, for the same reason: each
+// migration defines it as a SELECT of one number.
+const readySQL = `SELECT {circumstances of t}, coalesce(pg_catalog.substring(v.prosrc, '[0-9]+'), '0'),
+    (t.oid IS NOT NULL)::pg_catalog.text,
+    coalesce(pg_catalog.has_schema_privilege(n.oid, 'USAGE'), false)::pg_catalog.text,
+    pg_catalog.array_to_string(ARRAY(SELECT p.name FROM pg_catalog.unnest('{SELECT,INSERT,UPDATE,DELETE}'::pg_catalog.text[]) AS p (name)
+        WHERE NOT pg_catalog.has_table_privilege(t.oid, p.name)), ' '),
+    pg_catalog.array_to_string(ARRAY(SELECT f.name FROM pg_catalog.unnest('{epochs,row_key}'::pg_catalog.text[]) AS f (name)
+        WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_proc AS g WHERE g.pronamespace {=} n.oid AND g.proname {=} f.name::pg_catalog.name)), ' '),
+    pg_catalog.array_to_string(ARRAY(SELECT g.proname::pg_catalog.text FROM pg_catalog.pg_proc AS g WHERE g.pronamespace {=} n.oid
+        AND g.proname {=} ANY ('{epochs,row_key}'::pg_catalog.name[]) AND NOT pg_catalog.has_function_privilege(g.oid, 'EXECUTE')
+        ORDER BY g.proname), ' '),
+    {encoded pg_catalog.quote_ident(current_user::pg_catalog.text)}
+FROM (SELECT 1) AS one
+LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname {=} {name}
+LEFT JOIN pg_catalog.pg_class AS t ON t.relnamespace {=} n.oid AND t.relname {=} 'revocations'
+LEFT JOIN pg_catalog.pg_proc AS v ON v.pronamespace {=} n.oid AND v.proname {=} 'schema_version' AND v.pronargs {=} 0`
 
 // The reserve comes with the migration, and keeps the plan of a check from depending on the size of
 // the table.

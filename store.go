@@ -231,9 +231,9 @@ type Revoker interface {
 	Redeem(ctx context.Context, token Token, opts ...RevokeOption) error
 
 	// Epochs returns the user's epochs as they stand, for the epoch claim of a token that is
-	// about to be issued. Call it before the credentials are read, or in one snapshot with
-	// them, never after. Check refuses an epoch that is ahead of the store's clock and of the
-	// one that stands, as after a failover that lost the revocation.
+	// about to be issued. Call it before the credentials are read, never after. To read both in
+	// one snapshot, see [Epochs.Scan]. Check refuses an epoch that is ahead of the store's clock
+	// and of the one that stands, as after a failover that lost the revocation.
 	Epochs(ctx context.Context, user User) (Epochs, error)
 }
 

@@ -84,6 +84,9 @@ func TestTimeouts(t *testing.T) {
 				for _, way := range ways {
 					store := testkit.OpenStore(t, pool, way.option, revoke.WithCheckTimeout(time.Minute))
 					for _, op := range reads {
+						if op.name == "Ready" {
+							continue // it reads the catalog alone
+						}
 						calls = append(calls, asked{way.name + "/" + op.name, op, store, dead, make(chan error, 1)})
 					}
 				}

@@ -70,8 +70,8 @@ func (e *Epochs) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Scan reads what the function epochs of the schema returns, by pgx and by database/sql, so that one
-// statement of the app's reads a user's row and epochs in one snapshot:
+// Scan reads what the function epochs of the schema returns, by pgx and by database/sql, so
+// that one statement of the app's reads a user's row and epochs in one snapshot:
 //
 //	SELECT id, password_hash, revoke.epochs($1, id::text) FROM accounts WHERE email = $2
 //

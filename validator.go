@@ -131,8 +131,8 @@ func (v *Validator) RequiresSession(issuer string) bool {
 // typed once.
 func (v *Validator) User(sub string) User { return User{Issuer: v.issuer, Subject: sub} }
 
-// Session returns a session of this validator's issuer by its sid. A token's jti is no sid: take the
-// session of a token from [Token.Session].
+// Session returns a session of this validator's issuer by its sid. A token's jti is no sid:
+// take the session of a token from [Token.Session].
 func (v *Validator) Session(sid string) Session { return Session{Issuer: v.issuer, ID: sid} }
 
 // Verified is a token with a verified signature: its identity, its times, and its claims on

@@ -163,8 +163,8 @@ type credentials struct {
 	Epochs       revoke.Epochs
 }
 
-// TestSignInStatement reads a row of the app's and the user's epochs in one statement, into a struct
-// of the app's, by each library.
+// TestSignInStatement reads a row of the app's and the user's epochs in one statement, into
+// a struct of the app's, by each library.
 func TestSignInStatement(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

@@ -134,7 +134,7 @@ func (m *Mirror) fromMemory(ctx context.Context, token revoke.Token) (answered b
 		return false, nil
 	}
 	if m.store.CheckIssuer(token.Issuer) != nil {
-		return false, nil // the store says why, and asks nobody
+		return false, nil // the store says why, without a query
 	}
 	var v revoke.Verdict
 	keys, err := v.OfToken(token)

@@ -81,7 +81,8 @@ func (f *Faulty) Check(ctx context.Context, token revoke.Token) error {
 	return f.around("Check", func() error { return f.store.Check(ctx, token) })
 }
 
-// CheckIssuer passes on what the store says of an issuer, while it fails too: see revoke.WithIssuers.
+// CheckIssuer passes on what the store says of an issuer, while it fails too: see
+// revoke.WithIssuers.
 func (f *Faulty) CheckIssuer(issuer string) error {
 	if store, ok := f.store.(interface{ CheckIssuer(issuer string) error }); ok {
 		return store.CheckIssuer(issuer)

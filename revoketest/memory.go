@@ -176,9 +176,9 @@ func (m *Memory) askUser(ctx context.Context, user revoke.User) (v revoke.Verdic
 	return v, nil
 }
 
-// InTx implements [revoke.Store]: fn works on a copy, which replaces the original if fn returns
-// nil. Other writers wait, for revoke.DefaultCheckTimeout at most, so within fn a write by the store
-// itself fails.
+// InTx implements [revoke.Store]: fn works on a copy, which replaces the original if fn
+// returns nil. Other writers wait, for revoke.DefaultCheckTimeout at most, so within fn a
+// write by the store itself fails.
 func (m *Memory) InTx(ctx context.Context, fn func(revoke.Revoker) error) error {
 	if err := m.begin(ctx); err != nil {
 		return named("InTx", err)

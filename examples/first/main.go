@@ -24,17 +24,28 @@ func main() {
 	pool := must(pgxpool.New(ctx, os.Getenv("DATABASE_URL")))
 	defer pool.Close()
 	check(migrations.Up(ctx, pool)) // makes the schema revoke, once
-	store := must(revoke.NewPostgres(pool))
+	const issuer = "https://app.example"
+	store := must(revoke.NewPostgres(pool, revoke.WithIssuers(issuer)))
+	check(store.Ready(ctx)) // or it says what is missing, and the remedy
 
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	keyfunc := func(*jwt.Token) (any, error) { return key.Public(), nil }
 	audience := revoke.AudienceOf("https://api.example")
-	validator := must(revoke.NewValidator(store, "https://app.example", audience, keyfunc,
+	validator := must(revoke.NewValidator(store, issuer, audience, keyfunc,
 		[]string{"ES256"}, revoke.WithEpochClaim()))
 
-	// Sign in: read the user's epochs, check the password, sign a token that carries the epochs.
-	user := revoke.User{Issuer: "https://app.example", Subject: "42"}
-	epochs := must(store.Epochs(ctx, user))
+	// The app's own table.
+	must(pool.Exec(ctx, `CREATE TABLE IF NOT EXISTS accounts (id bigint PRIMARY KEY, email text, password_hash text);
+		INSERT INTO accounts VALUES (42, 'ada@app.example', 'old') ON CONFLICT DO NOTHING`))
+
+	// Sign in: one statement reads the id, the hash and the user's epochs, so that they
+	// belong together. Compare the password with the hash, and sign a token that carries
+	// the epochs.
+	var id, hash string
+	var epochs revoke.Epochs
+	check(pool.QueryRow(ctx, "SELECT id, password_hash, revoke.epochs($1, id::text) FROM accounts WHERE email = $2",
+		issuer, "ada@app.example").Scan(&id, &hash, &epochs))
+	user := validator.User(id)
 	claims := must(revoke.NewClaims(user, 15*time.Minute, audience, epochs))
 	token := must(jwt.NewWithClaims(jwt.SigningMethodES256, claims).SignedString(key))
 
@@ -43,7 +54,9 @@ func main() {
 
 	// Change the password and log out all devices, in one transaction: both happen, or neither.
 	check(pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		// The app updates the password here, by tx.
+		if _, err := tx.Exec(ctx, "UPDATE accounts SET password_hash = 'new' WHERE id = $1", id); err != nil {
+			return err
+		}
 		_, err := store.WithTx(tx).RevokeUser(ctx, user, revoke.WithReason("password changed"))
 		return err
 	}))

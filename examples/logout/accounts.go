@@ -13,11 +13,14 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgrevoke/revoke"
 )
 
 // createAccounts makes the app's own table, with two people in it.
 func (a *app) createAccounts(ctx context.Context) error {
-	if _, err := a.pool.Exec(ctx, "CREATE TABLE accounts (name text PRIMARY KEY, password_hash text NOT NULL)"); err != nil {
+	if _, err := a.pool.Exec(ctx, `CREATE TABLE accounts (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+		name text NOT NULL UNIQUE, password_hash text NOT NULL)`); err != nil {
 		return err
 	}
 	for name, password := range map[string]string{"ada": "correct-horse", "bob": "hunter2-hunter2"} {
@@ -25,29 +28,41 @@ func (a *app) createAccounts(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := a.pool.Exec(ctx, "INSERT INTO accounts VALUES ($1, $2)", name, hash); err != nil {
+		if _, err := a.pool.Exec(ctx, "INSERT INTO accounts (name, password_hash) VALUES ($1, $2)", name, hash); err != nil {
 			return fmt.Errorf("account %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-// check returns the hash that the password fits. A caller without the password does not learn
+// account is what the check of a password reads, in one statement: the epochs are as old as
+// the hash.
+type account struct {
+	id, hash string
+	epochs   revoke.Epochs
+}
+
+const (
+	byName = "SELECT id, password_hash, revoke.epochs($1, id::text) FROM accounts WHERE name = $2"
+	byID   = "SELECT id, password_hash, revoke.epochs($1, id::text) FROM accounts WHERE id::text = $2"
+)
+
+// check returns the account that the password fits. A caller without the password does not learn
 // whether there is such an account, by the answer or by the time that it takes.
-func (a *app) check(ctx context.Context, name, password string) (string, error) {
-	var hash string
-	err := a.pool.QueryRow(ctx, "SELECT password_hash FROM accounts WHERE name = $1", name).Scan(&hash)
+func (a *app) check(ctx context.Context, query, name, password string) (account, error) {
+	var found account
+	err := a.pool.QueryRow(ctx, query, issuer, name).Scan(&found.id, &found.hash, &found.epochs)
 	if errors.Is(err, pgx.ErrNoRows) {
-		hash, err = a.absent, nil
+		found.hash, err = a.absent, nil
 	}
 	if err != nil {
-		return "", err
+		return account{}, err
 	}
-	fits, err := matches(hash, password)
+	fits, err := matches(found.hash, password)
 	if err == nil && !fits {
 		err = errCredentials
 	}
-	return hash, err
+	return found, err
 }
 
 // productionRounds is the number of iterations of PBKDF2 that the program uses: some 100 ms.

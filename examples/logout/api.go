@@ -23,12 +23,13 @@ const (
 
 // app is a service with accounts, which signs its own tokens.
 type app struct {
-	pool   *pgxpool.Pool
-	key    *ecdsa.PrivateKey
-	store  *revoke.Postgres
-	guard  *revokehttp.Guard
-	rounds int    // of PBKDF2, for each new hash of a password
-	absent string // the hash that stands in for a missing account: of a random password
+	pool      *pgxpool.Pool
+	key       *ecdsa.PrivateKey
+	store     *revoke.Postgres
+	validator *revoke.Validator
+	guard     *revokehttp.Guard
+	rounds    int    // of PBKDF2, for each new hash of a password
+	absent    string // the hash that stands in for a missing account: of a random password
 }
 
 func newApp(pool *pgxpool.Pool, rounds int) (*app, error) {
@@ -40,18 +41,18 @@ func newApp(pool *pgxpool.Pool, rounds int) (*app, error) {
 	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return nil, err
 	}
-	if a.store, err = revoke.NewPostgres(pool); err != nil {
+	if a.store, err = revoke.NewPostgres(pool, revoke.WithIssuers(issuer)); err != nil {
 		return nil, err
 	}
 	keyfunc := func(*jwt.Token) (any, error) { return a.key.Public(), nil }
-	validator, err := revoke.NewValidator(a.store, issuer, revoke.AudienceOf(audience), keyfunc,
+	a.validator, err = revoke.NewValidator(a.store, issuer, revoke.AudienceOf(audience), keyfunc,
 		[]string{jwt.SigningMethodES256.Alg()}, revoke.WithEpochClaim(), revoke.WithMaxLifetime(lifetime))
 	if err != nil {
 		return nil, err
 	}
 	// Pages of this app keep their token in a cookie. Other clients send it in the
 	// Authorization header.
-	a.guard, err = revokehttp.NewGuard(validator, revokehttp.WithCookie("session", "/"), revokehttp.WithReport(report))
+	a.guard, err = revokehttp.NewGuard(a.validator, revokehttp.WithCookie("session", "/"), revokehttp.WithReport(report))
 	return a, err
 }
 
@@ -74,8 +75,9 @@ func (a *app) routes() (http.Handler, error) {
 	return limit(mux), nil
 }
 
-// signIn answers with a token for a new session. The epochs are read before the password. So if the
-// password changes in between, the token is refused from the start.
+// signIn answers with a token for a new session. One statement reads the hash of the
+// password and the epochs. So if the password changes meanwhile, the token is refused from
+// the start.
 func (a *app) signIn(w http.ResponseWriter, r *http.Request) error {
 	name, password, err := readForm(r, "name", "password")
 	if err != nil {
@@ -84,21 +86,21 @@ func (a *app) signIn(w http.ResponseWriter, r *http.Request) error {
 	if !isName(name) {
 		return errNoName
 	}
-	user := revoke.User{Issuer: issuer, Subject: name}
-	epochs, err := a.store.Epochs(r.Context(), user)
+	account, err := a.check(r.Context(), byName, name, password)
 	if err != nil {
 		return err
 	}
-	if _, err := a.check(r.Context(), name, password); err != nil {
-		return err
-	}
-	return a.hand(w, r, user, epochs)
+	return a.hand(w, r, a.validator.User(account.id), account.epochs)
 }
 
 // me is the API that the tokens are for.
 func (a *app) me(w http.ResponseWriter, r *http.Request) error {
 	token, _ := revokehttp.TokenFromContext(r.Context())
-	writeText(w, "hello, "+token.Subject)
+	var name string
+	if err := a.pool.QueryRow(r.Context(), "SELECT name FROM accounts WHERE id::text = $1", token.Subject).Scan(&name); err != nil {
+		return err
+	}
+	writeText(w, "hello, "+name)
 	return nil
 }
 
@@ -116,7 +118,7 @@ func (a *app) changePassword(w http.ResponseWriter, r *http.Request) error {
 	user, ctx := token.User(), r.Context()
 	// A token alone does not change a password, because it may be stolen. Both hashes take a
 	// while, so they are computed before the transaction.
-	checked, err := a.check(ctx, user.Subject, from)
+	checked, err := a.check(ctx, byID, user.Subject, from)
 	if err != nil {
 		return err
 	}
@@ -136,8 +138,8 @@ func (a *app) changePassword(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		const update = "UPDATE accounts SET password_hash = $3 WHERE name = $1 AND password_hash = $2"
-		tag, err := tx.Exec(ctx, update, user.Subject, checked, hash)
+		const update = "UPDATE accounts SET password_hash = $3 WHERE id::text = $1 AND password_hash = $2"
+		tag, err := tx.Exec(ctx, update, user.Subject, checked.hash, hash)
 		if err == nil && tag.RowsAffected() == 0 {
 			err = errCredentials
 		}

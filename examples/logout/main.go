@@ -76,6 +76,9 @@ func run(ctx context.Context, port uint16) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := a.store.Ready(ctx); err != nil {
+		return err
+	}
 	if err := a.createAccounts(ctx); err != nil {
 		return err
 	}

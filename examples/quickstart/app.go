@@ -34,8 +34,9 @@ type app struct {
 func newApp(ctx context.Context, pool *pgxpool.Pool) (*app, error) {
 	// A real app hashes its passwords. This example is about the transactions that read and
 	// write them.
-	_, err := pool.Exec(ctx, `CREATE TABLE accounts (name text PRIMARY KEY, password text NOT NULL CHECK (password <> ''));
-		INSERT INTO accounts VALUES ('ada', 'correct horse'), ('bob', 'hunter2')`, pgx.QueryExecModeSimpleProtocol)
+	_, err := pool.Exec(ctx, `CREATE TABLE accounts (id bigint PRIMARY KEY, email text NOT NULL UNIQUE,
+			password text NOT NULL CHECK (password <> ''));
+		INSERT INTO accounts VALUES (41, 'ada@app.example', 'correct horse'), (42, 'bob@app.example', 'hunter2')`, pgx.QueryExecModeSimpleProtocol)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +44,10 @@ func newApp(ctx context.Context, pool *pgxpool.Pool) (*app, error) {
 	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return nil, err
 	}
-	if a.store, err = revoke.NewPostgres(pool); err != nil {
+	if a.store, err = revoke.NewPostgres(pool, revoke.WithIssuers(issuer)); err != nil {
+		return nil, err
+	}
+	if err := a.store.Ready(ctx); err != nil {
 		return nil, err
 	}
 	keyfunc := func(*jwt.Token) (any, error) { return a.key.Public(), nil }
@@ -52,23 +56,21 @@ func newApp(ctx context.Context, pool *pgxpool.Pool) (*app, error) {
 	return a, err
 }
 
-// signIn checks the password and signs a token for a new session. The epochs are read before the
-// password. So if the password changes in between, the token is refused from the start.
-func (a *app) signIn(ctx context.Context, name, password string) (string, error) {
-	user := revoke.User{Issuer: issuer, Subject: name}
-	epochs, err := a.store.Epochs(ctx, user)
+// signIn checks the password and signs a token for a new session. One statement reads the
+// password and the epochs of the user. So if the password changes meanwhile, the token is
+// refused from the start.
+func (a *app) signIn(ctx context.Context, email, password string) (string, error) {
+	var id, stored string
+	var epochs revoke.Epochs
+	err := a.pool.QueryRow(ctx, "SELECT id, password, revoke.epochs($1, id::text) FROM accounts WHERE email = $2",
+		issuer, email).Scan(&id, &stored, &epochs)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && stored != password {
+		return "", errors.New("wrong address or password")
+	}
 	if err != nil {
 		return "", err
 	}
-	var known bool
-	const query = "SELECT EXISTS (SELECT FROM accounts WHERE name = $1 AND password = $2)"
-	if err := a.pool.QueryRow(ctx, query, name, password).Scan(&known); err != nil {
-		return "", err
-	}
-	if !known {
-		return "", errors.New("wrong name or password")
-	}
-	return a.sign(user, epochs)
+	return a.sign(a.validator.User(id), epochs)
 }
 
 // sign returns a token of a new session, with the epochs of its user.
@@ -91,21 +93,25 @@ func (a *app) logOut(ctx context.Context, text string) error {
 
 // changePassword writes the new password and ends every session in one transaction: both
 // happen, or neither.
-func (a *app) changePassword(ctx context.Context, name, from, to string) (string, error) {
-	user := revoke.User{Issuer: issuer, Subject: name}
+func (a *app) changePassword(ctx context.Context, text, from, to string) (string, error) {
+	token, err := a.validator.Validate(ctx, text)
+	if err != nil {
+		return "", err
+	}
+	user := token.User()
 	var epochs revoke.Epochs
-	err := pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, a.pool, func(tx pgx.Tx) error {
 		// The revocation comes first, and the old password is compared while the row of the
 		// epoch is locked. So a concurrent revocation of this user has either committed, and
 		// the comparison sees what it changed, or it waits, and then ends the new session too.
-		after, err := a.store.WithTx(tx).RevokeUser(ctx, user, revoke.WithReason("password changed"), revoke.WithActor(name))
+		after, err := a.store.WithTx(tx).RevokeUser(ctx, user, revoke.WithReason("password changed"), revoke.WithActor(user.Subject))
 		if err != nil {
 			return err
 		}
 		epochs = after
-		tag, err := tx.Exec(ctx, "UPDATE accounts SET password = $3 WHERE name = $1 AND password = $2", name, from, to)
+		tag, err := tx.Exec(ctx, "UPDATE accounts SET password = $3 WHERE id = $1 AND password = $2", user.Subject, from, to)
 		if err == nil && tag.RowsAffected() == 0 {
-			err = errors.New("wrong name or password")
+			err = errors.New("wrong password")
 		}
 		return err
 	})
@@ -152,13 +158,13 @@ func (a *app) measure(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	var name string
+	var email string
 	for _, m := range []struct {
 		name string
 		run  func() error
 	}{
 		{"SELECT of one row by its primary key", func() error {
-			return a.pool.QueryRow(ctx, "SELECT name FROM accounts WHERE name = $1", "ada").Scan(&name)
+			return a.pool.QueryRow(ctx, "SELECT email FROM accounts WHERE id = $1", 41).Scan(&email)
 		}},
 		{"Check: token, session, user and issuer", func() error { return a.store.Check(ctx, token.Token) }},
 		{"Validate: signature and claims too", func() error { _, err := a.validator.Validate(ctx, text); return err }},

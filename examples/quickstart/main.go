@@ -60,11 +60,11 @@ func run(ctx context.Context) (err error) {
 // is an error.
 func story(ctx context.Context, a *app) error {
 	heading("Ada signs in, on two devices")
-	phone, err := a.signIn(ctx, "ada", "correct horse")
+	phone, err := a.signIn(ctx, "ada@app.example", "correct horse")
 	if err != nil {
 		return err
 	}
-	laptop, err := a.signIn(ctx, "ada", "correct horse")
+	laptop, err := a.signIn(ctx, "ada@app.example", "correct horse")
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func story(ctx context.Context, a *app) error {
 	}
 
 	heading("She changes her password; that ends every session, and the answer carries a new token")
-	laptop, err = a.changePassword(ctx, "ada", "correct horse", "battery staple")
+	laptop, err = a.changePassword(ctx, laptop, "correct horse", "battery staple")
 	if err != nil {
 		return err
 	}
@@ -92,17 +92,17 @@ func story(ctx context.Context, a *app) error {
 	); err != nil {
 		return err
 	}
-	if _, err := a.signIn(ctx, "ada", "correct horse"); err == nil {
+	if _, err := a.signIn(ctx, "ada@app.example", "correct horse"); err == nil {
 		return errors.New("the old password still signs in")
 	}
 	fmt.Println("  sign-in with the old password: refused")
 
 	heading("The change of another password fails half-way; nothing has happened")
-	bob, err := a.signIn(ctx, "bob", "hunter2")
+	bob, err := a.signIn(ctx, "bob@app.example", "hunter2")
 	if err != nil {
 		return err
 	}
-	if _, err := a.changePassword(ctx, "bob", "hunter2", ""); err == nil {
+	if _, err := a.changePassword(ctx, bob, "hunter2", ""); err == nil {
 		return errors.New("an empty password was accepted")
 	}
 	if err := a.expect(ctx, "other account", bob, nil); err != nil {

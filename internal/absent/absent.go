@@ -1,4 +1,4 @@
-// Package absent tells arguments that are nil, whatever their type.
+// Package absent tells arguments that are nil, of any type.
 package absent
 
 import "reflect"

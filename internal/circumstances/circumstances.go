@@ -25,11 +25,20 @@ type Circumstances struct {
 // SQL is an expression of type text for the circumstances of a statement that reads the
 // table of this schema.
 func SQL(schema string) string {
+	return sql(`pg_catalog.row_security_active('"` + schema + `".revocations'::pg_catalog.regclass::pg_catalog.oid)`)
+}
+
+// SQLOf is SQL for a table by its oid, an expression that may be null.
+func SQLOf(oid string) string {
+	return sql("coalesce(pg_catalog.row_security_active(" + oid + "), false)")
+}
+
+func sql(hidden string) string {
 	return strings.ReplaceAll(`pg_catalog.concat(pg_catalog.pg_is_in_recovery(),
 pg_catalog.current_setting('transaction_read_only') OPERATOR(pg_catalog.=) 'on',
 pg_catalog.current_setting('default_transaction_read_only') OPERATOR(pg_catalog.=) 'on',
-pg_catalog.row_security_active('{schema}.revocations'::pg_catalog.regclass::pg_catalog.oid),
-pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed')`, "{schema}", `"`+schema+`"`)
+{hidden},
+pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.<>) 'read committed')`, "{hidden}", hidden)
 }
 
 // Length is that of the value of SQL, which has a t or an f for each circumstance.

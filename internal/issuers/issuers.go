@@ -1,5 +1,5 @@
 // Package issuers holds the issuers that a store was told of, so that a wrong name is an error: a
-// revocation under it would revoke nobody.
+// revocation under it would refuse no token.
 package issuers
 
 import (

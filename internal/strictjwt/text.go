@@ -40,9 +40,9 @@ func CheckText(name, s string) error {
 	return nil
 }
 
-// CheckNotToken reports an id that is the text of a token: a JWS or a JWE in compact serialization (RFC
-// 7515 §7.1, RFC 7516 §7.1), also with the word Bearer in front. A revocation under it would revoke
-// nothing. The error does not repeat the text.
+// CheckNotToken reports an id that is the text of a token: a JWS or a JWE in compact
+// serialization (RFC 7515 §7.1, RFC 7516 §7.1), also with the word Bearer in front. A
+// revocation under it would revoke nothing. The error does not repeat the text.
 func CheckNotToken(name, claim, id string) error {
 	if strings.IndexByte(id, '.') < 0 {
 		return nil

@@ -1,0 +1,97 @@
+package revoke
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/pgrevoke/revoke/internal/circumstances"
+	"github.com/pgrevoke/revoke/internal/oneline"
+	"github.com/pgrevoke/revoke/internal/schema"
+)
+
+// Ready reports whether this store can work as its database is now: the schema is there and
+// new enough, the role of the pool may read and write it and call its functions, the server
+// is a primary that is not fenced, and row-level security hides nothing. It is for a
+// start-up and for readiness probes: one round trip on a connection of the pool, under the
+// timeout of [WithCheckTimeout]. Nil says that the store was ready when it was asked.
+// Otherwise the error matches [ErrUnavailable], and names everything that it found with its
+// remedy.
+//
+// The rights are USAGE on the schema, SELECT, INSERT, UPDATE and DELETE on revocations, and
+// EXECUTE on the functions epochs and row_key. With [WithReadOnlyConnections] they are
+// USAGE and SELECT. What tools and restores may have changed beyond that is reported by
+// migrations.Inspect.
+func (p *Postgres) Ready(ctx context.Context) error {
+	queryCtx, cancel := p.deadline(ctx)
+	defer cancel()
+	r := readyReader{store: p}
+	err := p.database.read(queryCtx, statement{sql: p.sql.ready}, &r)
+	if err = cmp.Or(err, r.problem); err != nil {
+		return p.fail(ctx, "Ready", err)
+	}
+	return nil
+}
+
+// readyReader reads the row of the ready statement.
+type readyReader struct {
+	circumstances.Circumstances
+	store   *Postgres
+	problem error
+}
+
+func (r *readyReader) reset() { *r = readyReader{store: r.store} }
+
+func (r *readyReader) seen() circumstances.Circumstances { return r.Circumstances }
+
+func (r *readyReader) scan(current row) error {
+	c := readColumns(current, 8)
+	if err := cmp.Or(c.err, r.Read(c.text())); err != nil {
+		return err
+	}
+	found, table, usage := c.number(), c.text() == "true", c.text() == "true"
+	lacks, missing, forbidden, role := strings.Fields(c.text()), strings.Fields(c.text()), strings.Fields(c.text()), c.name()
+	if c.err != nil {
+		return c.err
+	}
+	p := r.store
+	switch {
+	case found == 0:
+		r.problem = errors.New(p.olderSchema("0 (none)"))
+		return nil
+	case found < schema.Version:
+		r.problem = errors.New(p.olderSchema(strconv.FormatInt(found, 10)))
+		return nil
+	}
+	var problems []error
+	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	in := schema.Fill("{schema}", p.schema)
+	if !table {
+		problem("schema %q has no table revocations: restore it, or see migrations.Inspect", p.schema)
+	}
+	for _, function := range missing {
+		problem("schema %q has no function %s: %s", p.schema, function, callUp)
+	}
+	if !usage {
+		problem("role %s may not use the schema: GRANT USAGE ON SCHEMA %s TO %[1]s", role, in)
+	}
+	if p.database.readOnly {
+		forbidden = nil
+		if len(lacks) > 0 && lacks[0] == "SELECT" {
+			lacks = lacks[:1]
+		} else {
+			lacks = nil
+		}
+	}
+	if rights := strings.Join(lacks, ", "); table && rights != "" {
+		problem("role %s may not %s: GRANT %[2]s ON %[3]s.revocations TO %[1]s", role, rights, in)
+	}
+	for _, function := range forbidden {
+		problem("role %s may not call %s: GRANT EXECUTE ON FUNCTION %s.%[2]s TO %[1]s", role, function, in)
+	}
+	r.problem = oneline.Join(problems...)
+	return nil
+}
