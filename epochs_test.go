@@ -324,7 +324,7 @@ func TestSignInRacesPasswordChange(t *testing.T) {
 				last := fmt.Sprint("new ", changes-1)
 				alive := 0
 				seen.Range(func(key, _ any) bool {
-					s := key.(signIn)
+					s, _ := key.(signIn)
 					token := testkit.Token()
 					token.Subject, token.Epochs, token.HasEpochs = user.Subject, s.epochs, true
 					err := store.Check(ctx, token)

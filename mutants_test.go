@@ -139,6 +139,18 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "validator.go", Tests: "TestEpochClaim TestFirstRefusals",
 			Edits: []string{`read.Epochs == "", !v.epochClaim || v.optional.epochs`, `read.Epochs == "", true`},
 		},
+		"issuers: any is known": {
+			File: "internal/issuers/issuers.go", Tests: "TestWithIssuers TestWithIssuerFunc",
+			Edits: []string{"slices.Contains(k.names, issuer) {", "true {"},
+		},
+		"write: a wait for a connection does not say what it waited for": {
+			File: "postgres_run.go", Tests: "TestCallWithinOwnTransaction TestReadyOfAPool",
+			Edits: []string{"stat.AcquiredConns() < stat.MaxConns()", "stat.AcquiredConns() <= stat.MaxConns()"},
+		},
+		"ready: missing rights are not told": {
+			File: "postgres_ready.go", Tests: "TestReady",
+			Edits: []string{`table && rights != ""`, `rights == "none"`},
+		},
 		"coalescer: a query ends with the caller for whom it was begun": {
 			File: "postgres_coalesce.go", Tests: "TestCoalescedCancelOnTheWay TestImpatientCallers",
 			Edits: []string{

@@ -101,10 +101,10 @@ func (p *Postgres) check(ctx context.Context, token Token) error {
 
 // ofToken asks the verdict about a token of an issuer that the store knows.
 func (p *Postgres) ofToken(v *Verdict, token Token) (keys [scopeCount][16]byte, err error) {
-	if err := invalidToken(p.known.Check(token.Issuer)); err != nil {
-		return keys, err
+	if keys, err = v.OfToken(token); err == nil {
+		err = invalidToken(p.known.Check(token.Issuer)) // names an issuer of a bounded length
 	}
-	return v.OfToken(token)
+	return keys, err
 }
 
 // ask asks about the keys in a query of their own, or in one that is shared.

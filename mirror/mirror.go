@@ -133,13 +133,13 @@ func (m *Mirror) fromMemory(ctx context.Context, token revoke.Token) (answered b
 	if !now.within(mark.at, m.bound) {
 		return false, nil
 	}
-	if m.store.CheckIssuer(token.Issuer) != nil {
-		return false, nil // the store says why, without a query
-	}
 	var v revoke.Verdict
 	keys, err := v.OfToken(token)
 	if err != nil {
 		return true, fmt.Errorf("mirror: Check: %w", err)
+	}
+	if err := m.store.CheckIssuer(token.Issuer); err != nil {
+		return true, fmt.Errorf("mirror: Check: %w: %w", revoke.ErrInvalidToken, err)
 	}
 	if err := ctx.Err(); err != nil {
 		return true, fmt.Errorf("mirror: Check: %w: %w", revoke.ErrUnavailable, err)
