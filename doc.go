@@ -80,15 +80,15 @@
 // The database's clock decides about revocations, about retention, and whether an iat or an
 // epoch claim is ahead; the validator's about exp, nbf, and the iat of a token with an
 // epoch claim. A mirror accepts from memory where it knows that the database's clock has
-// reached the stamp, and asks otherwise. Rows are kept for [RetentionMargin] past the
+// reached the stamp, and asks otherwise. Rows are kept for [DefaultMargin] past the
 // expiry of their token, and no check accepts a token that by the database's clock expired
 // longer than [MaxLeeway] ago. So a swept row could matter only where that clock goes back
 // by nearly an hour. Epochs never go back, even where the database's clock does.
 //
-// A database's clock that is ahead by more than RetentionMargin lets a sweep delete rows of
+// A database's clock that is ahead by more than DefaultMargin lets a sweep delete rows of
 // tokens that have not expired yet. Such a token is accepted again once the clock is right:
 // revoke it again, and stop the sweepers until then. A revocation that is made while the
-// clock is ahead is kept for RetentionMargin by that clock, and Redeem then refuses tokens
+// clock is ahead is kept for DefaultMargin by that clock, and Redeem then refuses tokens
 // that look expired and spends nothing.
 //
 // How long a row is kept depends on constants and not on options, because the program that

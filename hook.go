@@ -67,8 +67,18 @@ type SweepHook interface {
 
 // SweepEvent is one pass.
 type SweepEvent struct {
-	Result SweepResult // what was deleted, before an error too
-	Err    error       // why the pass failed; nil for one that finished
+	Deleted  map[Scope]int64 // rows by scope; a scope of which none was deleted is missing
+	Batches  int             // transactions, those that found nothing among them
+	Duration time.Duration   // by this machine's clock
+	Err      error           // why the pass failed; nil for one that finished
+}
+
+// Total returns how many rows were deleted.
+func (e SweepEvent) Total() (rows int64) {
+	for _, n := range e.Deleted {
+		rows += n
+	}
+	return rows
 }
 
 // MirrorHook hears of changes in a mirror's state, in the goroutine of its Run.

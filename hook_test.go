@@ -351,14 +351,14 @@ func TestSweepHook(t *testing.T) {
 
 	result := testkit.Value(sweeper.Sweep(traced(t)))(t)
 	event := take[revoke.SweepEvent](t, heard)
-	if event.Err != nil || event.Result.Total() != 15 || event.Result.Duration != result.Duration || event.Result.Batches != result.Batches {
+	if event.Err != nil || event.Total() != 15 || event.Duration != result.Duration || event.Batches != result.Batches {
 		t.Errorf("event %+v, Sweep = %+v", event, result)
 	}
 
 	testkit.Exec(t, pool, "ALTER TABLE revoke.revocations RENAME TO elsewhere")
 	_, err := sweeper.Sweep(traced(t))
 	testkit.WantError(t, err, revoke.ErrUnavailable)
-	if event := take[revoke.SweepEvent](t, heard); !sameError(event.Err, err) || event.Result.Total() != 0 {
+	if event := take[revoke.SweepEvent](t, heard); !sameError(event.Err, err) || event.Total() != 0 {
 		t.Errorf("event %+v, Sweep = %v", event, err)
 	}
 

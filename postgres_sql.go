@@ -37,7 +37,7 @@ func newStatements(name string) statements {
 		"{name}", "'"+name+"'",
 		"{schema}", `"`+name+`"`,
 		"{lifetime}", interval(MaxTokenLifetime+MaxLeeway),
-		"{margin}", interval(RetentionMargin),
+		"{margin}", interval(DefaultMargin),
 		"{leeway}", interval(MaxLeeway),
 		"{ahead}", interval(MaxIssuerSkew),
 	)

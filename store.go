@@ -26,10 +26,10 @@ const (
 	// are kept longer than it.
 	MaxLeeway = 5 * time.Minute
 
-	// RetentionMargin is how long a row is kept beyond its expiry, unless a sweeper is told to
-	// wait longer. It covers MaxLeeway and a difference of nearly an hour between the clocks of
-	// application and database.
-	RetentionMargin = time.Hour
+	// DefaultMargin is of the sweeper's WithMargin, and the least that it takes: how long a row
+	// is kept beyond its expiry. It covers MaxLeeway and a difference of nearly an hour between
+	// the clocks of application and database.
+	DefaultMargin = time.Hour
 
 	// MaxIssuerSkew is the most that WithIssuerSkew takes, and the most that RevokeUserBefore
 	// may lie ahead of the clock.
@@ -172,7 +172,7 @@ type Revoker interface {
 	//
 	// Revoking it again succeeds, leaves the time of the first revocation as it is, and never
 	// shortens the expiry. A token that looks expired is recorded all the same, and kept for
-	// RetentionMargin from now, because the store's clock may be ahead. A zero ExpiresAt counts as
+	// DefaultMargin from now, because the store's clock may be ahead. A zero ExpiresAt counts as
 	// MaxTokenLifetime from now. The revocation is kept until ExpiresAt: see WithSharedIDs where a
 	// longer-lived token has the same jti.
 	RevokeToken(ctx context.Context, token Token, opts ...RevokeOption) error

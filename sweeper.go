@@ -11,7 +11,7 @@ import (
 	"github.com/pgrevoke/revoke/internal/circumstances"
 )
 
-// Sweeper deletes rows that no verifier needs any more: RetentionMargin or longer past their
+// Sweeper deletes rows that no verifier needs any more: DefaultMargin or longer past their
 // expiry, by the database's clock. No check depends on it; it saves space. Every replica of a
 // service may run one at the same time, without a leader: they skip rows that another sweeper
 // has locked. It holds no lock for longer than a batch.
@@ -52,27 +52,12 @@ const (
 	MaxBatchTimeout = time.Hour
 )
 
-// SweepResult counts what one pass deleted.
-type SweepResult struct {
-	Deleted  map[Scope]int64 // rows by scope; a scope of which none was deleted is missing
-	Batches  int             // transactions, those that found nothing among them
-	Duration time.Duration   // by this machine's clock
-}
-
-// Total returns how many rows were deleted.
-func (r SweepResult) Total() (rows int64) {
-	for _, n := range r.Deleted {
-		rows += n
-	}
-	return rows
-}
-
-// WithMargin sets how long a row is kept past its expiry. At least [RetentionMargin], which is
+// WithMargin sets how long a row is kept past its expiry. At least [DefaultMargin], which is
 // the default: a shorter one could bring a revoked token back where clocks differ.
 func WithMargin(d time.Duration) SweeperOption {
 	return func(c *sweeperConfig) error {
-		if d < RetentionMargin {
-			return fmt.Errorf("margin %v is less than %v", d, RetentionMargin)
+		if d < DefaultMargin {
+			return fmt.Errorf("margin %v is less than %v", d, DefaultMargin)
 		}
 		c.margin = d
 		return nil
@@ -122,7 +107,7 @@ func NewSweeper(store *Postgres, opts ...SweeperOption) (*Sweeper, error) {
 		return nil, errors.New("revoke: NewSweeper: store is nil, or not of NewPostgres")
 	}
 	s := &Sweeper{store: store, sweeperConfig: sweeperConfig{
-		margin:       RetentionMargin,
+		margin:       DefaultMargin,
 		interval:     DefaultSweepInterval,
 		batch:        DefaultSweepBatch,
 		batchTimeout: DefaultBatchTimeout,
@@ -153,25 +138,26 @@ func (s *Sweeper) Run(ctx context.Context) error {
 func jitter(d time.Duration) time.Duration { return d*4/5 + rand.N(d*2/5+1) }
 
 // Sweep makes one pass: batch after batch, each a transaction of its own, until nothing is left
-// to delete or ctx ends. Rows that were deleted before an error are counted in the result. The
-// error matches ErrUnavailable. A pass that ctx ended is not reported to hooks.
-func (s *Sweeper) Sweep(ctx context.Context) (SweepResult, error) {
-	result := SweepResult{Deleted: make(map[Scope]int64)}
+// to delete or ctx ends. It returns what the hooks hear. Rows that were deleted before an error
+// are counted. The error matches ErrUnavailable. A pass that ctx ended is not reported to hooks.
+func (s *Sweeper) Sweep(ctx context.Context) (SweepEvent, error) {
+	pass := SweepEvent{Deleted: make(map[Scope]int64)}
 	start := time.Now()
-	err := s.sweep(ctx, &result)
+	err := s.sweep(ctx, &pass)
 	if err == nil {
 		err = s.keepReserve(ctx)
 	}
-	result.Duration = time.Since(start)
+	pass.Duration = time.Since(start)
 	if err != nil {
 		err = s.store.fail(ctx, "Sweep", err)
 	}
+	pass.Err = err
 	if ctx.Err() == nil {
 		for _, hook := range s.store.hooks.sweep {
-			hook.OnSweep(ctx, SweepEvent{Result: result, Err: err})
+			hook.OnSweep(ctx, pass)
 		}
 	}
-	return result, err
+	return pass, err
 }
 
 // keepReserve writes the rows of the reserve that are lost. It is bounded as a batch is. A
@@ -190,7 +176,7 @@ func (s *Sweeper) timeout() statement {
 	return statement{sql: s.store.sql.sweepTimeout, args: []any{strconv.FormatInt(s.batchTimeout.Milliseconds(), 10)}}
 }
 
-func (s *Sweeper) sweep(ctx context.Context, result *SweepResult) error {
+func (s *Sweeper) sweep(ctx context.Context, pass *SweepEvent) error {
 	size := s.batch
 	last := int64(0) // the expiry of the last row that was deleted, in microseconds since 1970
 	for {
@@ -205,10 +191,10 @@ func (s *Sweeper) sweep(ctx context.Context, result *SweepResult) error {
 		if err != nil {
 			return err
 		}
-		result.Batches++
+		pass.Batches++
 		rows := 0
 		for scope, n := range b.deleted {
-			result.Deleted[scope] += n
+			pass.Deleted[scope] += n
 			rows += int(n)
 		}
 		if rows < size {

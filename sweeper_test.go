@@ -53,7 +53,7 @@ func newSweeper(tb testing.TB, store *revoke.Postgres, opts ...revoke.SweeperOpt
 // TestSweepKeepsTheMargin deletes rows that expired longer ago than the margin, and no others.
 func TestSweepKeepsTheMargin(t *testing.T) {
 	t.Parallel()
-	for _, margin := range []time.Duration{revoke.RetentionMargin, 2 * revoke.RetentionMargin} {
+	for _, margin := range []time.Duration{revoke.DefaultMargin, 2 * revoke.DefaultMargin} {
 		t.Run(margin.String(), func(t *testing.T) {
 			t.Parallel()
 			store, pool := testkit.Store(t)
@@ -184,7 +184,7 @@ func TestSweepWithoutInsert(t *testing.T) {
 	t.Parallel()
 	address := pgserver.Database(t)
 	admin := pgserver.Pool(t, address)
-	fill(t, admin, 3, revoke.RetentionMargin+time.Minute)
+	fill(t, admin, 3, revoke.DefaultMargin+time.Minute)
 	testkit.Exec(t, admin, "DELETE FROM revoke.revocations WHERE scope = 'reserve'")
 	role := testkit.QueryOne[string](t, admin, "SELECT 'sweeper_' || current_database()")
 	testkit.Exec(t, admin, `CREATE ROLE "`+role+`"`)
@@ -252,7 +252,7 @@ func TestSweptTokensStayRefused(t *testing.T) {
 	store, pool := testkit.Store(t)
 	sweeper := newSweeper(t, store)
 	for _, expired := range []time.Duration{
-		0, time.Minute, revoke.MaxLeeway - 5*time.Second, revoke.MaxLeeway + time.Second, revoke.RetentionMargin + time.Minute,
+		0, time.Minute, revoke.MaxLeeway - 5*time.Second, revoke.MaxLeeway + time.Second, revoke.DefaultMargin + time.Minute,
 	} {
 		t.Run("expired "+expired.String()+" ago", func(t *testing.T) {
 			t.Parallel()
@@ -296,7 +296,7 @@ func TestTwoSweepers(t *testing.T) {
 	fill(t, pool, rows, 2*time.Hour)
 	sweeper := newSweeper(t, store, revoke.WithBatchSize(500))
 	var group sync.WaitGroup
-	results, errs := make([]revoke.SweepResult, 3), make([]error, 3)
+	results, errs := make([]revoke.SweepEvent, 3), make([]error, 3)
 	for i := range results {
 		group.Go(func() { results[i], errs[i] = sweeper.Sweep(t.Context()) })
 	}
@@ -397,7 +397,7 @@ func TestSweepCancelled(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	type outcome struct {
-		result revoke.SweepResult
+		result revoke.SweepEvent
 		err    error
 	}
 	done := make(chan outcome, 1)
@@ -481,14 +481,14 @@ func TestRun(t *testing.T) {
 
 	first := <-reports
 	testkit.WantError(t, first.Err, revoke.ErrUnavailable)
-	if first.Result.Total() != 20 {
-		t.Errorf("the first pass = %+v, want the rows that were deleted before the error", first.Result)
+	if first.Total() != 20 {
+		t.Errorf("the first pass = %+v, want the rows that were deleted before the error", first)
 	}
 	testkit.Exec(t, pool, "DROP TABLE fail")
 	var users int64
 	testkit.Eventually(t, "a pass without an error", func() bool {
 		r := <-reports
-		users += r.Result.Deleted[revoke.ScopeUser]
+		users += r.Deleted[revoke.ScopeUser]
 		return r.Err == nil
 	})
 	if users != 10 {
@@ -517,7 +517,7 @@ func TestNewSweeperRefuses(t *testing.T) {
 		want  string
 	}{
 		{"no store", nil, revoke.WithInterval(time.Second), "store is nil"},
-		{"a margin below the minimum", store, revoke.WithMargin(revoke.RetentionMargin - 1), fmt.Sprintf("less than %v", revoke.RetentionMargin)},
+		{"a margin below the minimum", store, revoke.WithMargin(revoke.DefaultMargin - 1), fmt.Sprintf("less than %v", revoke.DefaultMargin)},
 		{"no interval", store, revoke.WithInterval(0), "interval 0s"},
 		{"no batch size", store, revoke.WithBatchSize(0), "batch size 0"},
 		{"no batch timeout", store, revoke.WithBatchTimeout(0), "batch timeout 0s"},
@@ -549,7 +549,7 @@ func TestSweepForgetsAnAttempt(t *testing.T) {
 		}
 	})
 	store := testkit.OpenStore(t, pool)
-	fill(t, other, 3, 2*revoke.RetentionMargin)
+	fill(t, other, 3, 2*revoke.DefaultMargin)
 	failFirstCommit(t, other)
 	attempts = 0
 	result := testkit.Value(newSweeper(t, store).Sweep(t.Context()))(t)

@@ -63,7 +63,7 @@ func BenchmarkSweep(b *testing.B) {
 		sweeper, err := revoke.NewSweeper(store)
 		testkit.Must(b, err)
 		idle := latency(b, store, 8, func() { <-time.After(3 * time.Second) })
-		var result revoke.SweepResult
+		var result revoke.SweepEvent
 		busy := latency(b, store, 8, func() { result, err = sweeper.Sweep(b.Context()) })
 		testkit.Must(b, err)
 		swept := result.Total()

@@ -134,7 +134,7 @@ FROM {schema}.revocations WHERE {known} AND {which}`
 	// time stands still while the statement runs, however long the statement waits, and
 	// also where the clock is set.
 	live := fmt.Sprintf("expires_at OPERATOR(pg_catalog.>) (pg_catalog.statement_timestamp() OPERATOR(pg_catalog.-) interval '%d seconds')",
-		int64(revoke.RetentionMargin/time.Second))
+		int64(revoke.DefaultMargin/time.Second))
 	// The last snapshot does not show the transactions that began after it ($1) and
 	// those that were under way in it ($2). Of the latter, those that are still under
 	// way are left out: their rows are not visible, and there may be many. A number

@@ -73,7 +73,7 @@ func (o overlay) shows(r row) bool {
 
 // settle goes through what is left when a read has ended. number is the read's, and
 // clock the database's. It removes what the read need not show: a token that expired
-// longer ago than RetentionMargin, of which the store writes nothing, and a revocation
+// longer ago than DefaultMargin, of which the store writes nothing, and a revocation
 // that was only found, because its row may have expired. If the read should have shown
 // another it returns errUnshown.
 func (o overlay) settle(number uint64, clock time.Time) error {

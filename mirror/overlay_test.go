@@ -116,7 +116,7 @@ func TestSharedIDs(t *testing.T) {
 				access := testkit.Token()
 				refresh := access
 				refresh.ExpiresAt = access.ExpiresAt.Add(24 * time.Hour)
-				after := access.ExpiresAt.Add(revoke.RetentionMargin + time.Minute)
+				after := access.ExpiresAt.Add(revoke.DefaultMargin + time.Minute)
 				compact := func() {
 					m.mu.Lock()
 					defer m.mu.Unlock()
@@ -227,8 +227,8 @@ func TestUnshownWriteIsEvidence(t *testing.T) {
 		{"token without expiry is shown", nil, made(unknown(token)), []row{token}, false},
 		{"token was known, so its repeat wrote nothing", []row{token}, made(token), nil, false},
 		{"token was known, and its repeat prolongs it", []row{at(token, time.Now().Add(time.Minute))}, made(token), nil, true},
-		{"token had expired longer ago than the margin", nil, made(at(token, time.Now().Add(-revoke.RetentionMargin-time.Second))), nil, false},
-		{"token had expired within the margin", nil, made(at(token, time.Now().Add(-revoke.RetentionMargin+30*time.Minute))), nil, true},
+		{"token had expired longer ago than the margin", nil, made(at(token, time.Now().Add(-revoke.DefaultMargin-time.Second))), nil, false},
+		{"token had expired within the margin", nil, made(at(token, time.Now().Add(-revoke.DefaultMargin+30*time.Minute))), nil, true},
 		{"token was spent by another process", nil, found(token), nil, false},
 		{"token was spent by another process, after this one revoked it", nil, func(m *Mirror) { made(token)(m); found(token)(m) }, nil, true},
 		{"epoch is not shown", nil, made(epoch(7)), nil, true},
@@ -284,7 +284,7 @@ func TestWayBackFromTheWrongServer(t *testing.T) {
 		{"the new session does not show the row", 0, nil, false},
 		{"the new session shows the row", 0, []row{token}, true},
 		{"the token has expired, but not by the margin", time.Hour, nil, false},
-		{"the token has expired by the margin", time.Hour + revoke.RetentionMargin, nil, true},
+		{"the token has expired by the margin", time.Hour + revoke.DefaultMargin, nil, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -318,7 +318,7 @@ func TestOverlayWithoutASessionIsBounded(t *testing.T) {
 		r.at = clock.now().after(0).Add(time.Minute).UnixMicro()
 		m.enforce(own{row: r, written: true})
 		clock.advance(time.Minute)
-		if live := int((time.Minute + revoke.RetentionMargin) / time.Minute); len(m.overlay) > 2*live+minPrune {
+		if live := int((time.Minute + revoke.DefaultMargin) / time.Minute); len(m.overlay) > 2*live+minPrune {
 			t.Fatalf("after %d writes %d are kept, and %d tokens live", i, len(m.overlay), live)
 		}
 	}

@@ -350,7 +350,7 @@ func (m *Mirror) compact(clock time.Time) {
 
 // cutoffAt is the expiry, in microseconds since 1970, up to which rows may be left out
 // at some time of the database's clock.
-func cutoffAt(clock time.Time) int64 { return clock.Add(-revoke.RetentionMargin).UnixMicro() }
+func cutoffAt(clock time.Time) int64 { return clock.Add(-revoke.DefaultMargin).UnixMicro() }
 
 // raiseCutoff sets the expiry up to which entries may be missing, before they are. Checks of
 // tokens that expire no later ask Postgres. The cutoff never goes back, also where the clock

@@ -247,7 +247,7 @@ func (m *Memory) Sweep() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	before := len(m.rows)
-	limit := m.now().Add(-revoke.RetentionMargin)
+	limit := m.now().Add(-revoke.DefaultMargin)
 	maps.DeleteFunc(m.rows, func(_ [16]byte, r revoke.Revocation) bool { return r.ExpiresAt.Before(limit) })
 	return before - len(m.rows)
 }

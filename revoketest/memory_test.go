@@ -67,7 +67,7 @@ func TestMemorySweep(t *testing.T) {
 	store := NewMemory(WithClock(func() time.Time { return now }))
 	token := newToken(now)
 	testkit.Must(t, store.RevokeToken(t.Context(), token))
-	now = token.ExpiresAt.Add(revoke.RetentionMargin)
+	now = token.ExpiresAt.Add(revoke.DefaultMargin)
 	if n := store.Sweep(); n != 0 {
 		t.Errorf("Sweep deleted %d rows at the margin", n)
 	}
