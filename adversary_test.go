@@ -124,13 +124,23 @@ func TestValidatorRefusesClaims(t *testing.T) {
 	type attack struct {
 		name, payload string
 		also          []error
+		demanding     bool // refused by a validator that demands a session and an audience
 	}
 	var attacks []attack
-	add := func(name, payload string, also ...error) { attacks = append(attacks, attack{name, payload, also}) }
+	add := func(name, payload string, also ...error) {
+		attacks = append(attacks, attack{name: name, payload: payload, also: also})
+	}
+	demand := func(name, payload string) {
+		attacks = append(attacks, attack{name: name, payload: payload, demanding: true})
+	}
 	change := func(claim, value string) string { return testkit.Payload(map[string]string{claim: value}) }
+	for _, claim := range []string{"jti", "sub", "iss"} {
+		add(claim+" is null", change(claim, "null"))
+		add(claim+" is empty", change(claim, `""`))
+	}
 	for _, claim := range []string{"jti", "sub", "iss", "sid"} {
 		for _, value := range []struct{ is, json string }{
-			{"null", "null"}, {"number", "7"}, {"true", "true"}, {"array", `["x"]`}, {"object", `{"x":1}`}, {"empty", `""`},
+			{"number", "7"}, {"true", "true"}, {"array", `["x"]`}, {"object", `{"x":1}`}, {"an empty array", "[]"}, {"false", "false"},
 			{"NUL", `"a\u0000b"`}, {"invalid UTF-8", "\"a\xffb\""}, {"half a pair", `"\ud800"`}, {"half a pair, then text", `"\ud800x"`},
 			{"two halves of the wrong order", `"\ude00\ud83d"`}, {"too long", `"` + strings.Repeat("x", revoke.MaxIDLength+1) + `"`},
 		} {
@@ -165,16 +175,23 @@ func TestValidatorRefusesClaims(t *testing.T) {
 	add("exp is now", change("exp", testkit.At(0)), jwt.ErrTokenExpired)
 	add("exp before iat", testkit.Payload(map[string]string{"exp": testkit.At(2 * time.Second), "iat": testkit.At(4 * time.Second)}))
 	add("nbf in a second", change("nbf", testkit.At(time.Second)), jwt.ErrTokenNotValidYet)
-	add("nbf in half a second", change("nbf", testkit.At(0)+".5"), jwt.ErrTokenNotValidYet)
+	add("nbf in a second and a half", change("nbf", testkit.At(time.Second)+".5"), jwt.ErrTokenNotValidYet)
 	add("a lifetime too long", testkit.Payload(map[string]string{"iat": testkit.At(0), "exp": testkit.At(revoke.MaxTokenLifetime + time.Second)}))
 	add("another issuer", change("iss", `"https://other.example"`), jwt.ErrTokenInvalidIssuer)
 	add("the issuer and a slash", change("iss", `"`+testkit.Issuer+`/"`), jwt.ErrTokenInvalidIssuer)
 	for _, value := range []struct{ is, json string }{
-		{"an empty array", "[]"}, {"an empty text", `""`}, {"an empty text in an array", `["api",""]`}, {"null", "null"}, {"a number", "1"},
+		{"an empty text in an array", `["api",""]`}, {"an empty text alone in an array", `[""]`}, {"null in an array", `[null]`}, {"a number", "1"},
 		{"a number in an array", `["api",1]`}, {"an array in an array", `[["api"]]`}, {"an object", `{"api":1}`},
 	} {
 		add("aud is "+value.is, change("aud", value.json))
 	}
+	for _, value := range []struct{ is, json string }{{"null", "null"}, {"an empty text", `""`}, {"an empty array", "[]"}, {"an empty array of space", "[ ]"}} {
+		demand("a demanded aud is "+value.is, change("aud", value.json))
+	}
+	for _, value := range []struct{ is, json string }{{"null", "null"}, {"empty", `""`}} {
+		demand("a required sid is "+value.is, change("sid", value.json))
+	}
+	add("nbf is an empty text", change("nbf", `""`))
 	add("aud twice", testkit.Payload(nil, `"aud":"api"`))
 	add("the payload is null", "null")
 	add("the payload is an array", "[]")
@@ -189,10 +206,15 @@ func TestValidatorRefusesClaims(t *testing.T) {
 	add("invalid UTF-8 elsewhere", testkit.Payload(nil, "\"x\":\"\xff\""))
 	add("half a pair in a name", testkit.Payload(nil, `"\ud800":1`))
 	add("a comma too many", strings.TrimSuffix(testkit.Payload(nil), "}")+",}")
-	v := es256(t, neverAsked{t})
+	plain := es256(t, neverAsked{t})
+	demanding := validatorOf(t, neverAsked{t}, revoke.AudienceOf("api"), testkit.Keyfunc("ES256"), "ES256", revoke.WithRequiredSession())
 	for _, row := range attacks {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
+			v := plain
+			if row.demanding {
+				v = demanding
+			}
 			refused(t, v, testkit.SignRaw(t, "ES256", testkit.Header, row.payload), revoke.ErrInvalidToken, row.also...)
 		})
 	}
@@ -533,15 +555,10 @@ func respellings(tb testing.TB, good string) []text {
 	s := new(big.Int).SetBytes([]byte(signature[32:]))
 	s.Sub(elliptic.P256().Params().N, s).FillBytes(twin[32:])
 
-	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-	flip := func(segment string) string { // the bits that base64 leaves over
-		last := strings.IndexByte(alphabet, segment[len(segment)-1])
-		return segment[:len(segment)-1] + string(alphabet[last^1])
-	}
 	joined := func(header, payload, signature string) string { return header + "." + payload + "." + signature }
 	return []text{
 		twinSignature: {"the twin of the signature", joined(parts[0], parts[1], base64.RawURLEncoding.EncodeToString(twin))},
-		trailingBits:  {"trailing bits of the signature", joined(parts[0], parts[1], flip(parts[2]))},
+		trailingBits:  {"trailing bits of the signature", joined(parts[0], parts[1], flipLast(parts[2]))},
 		{"CR LF in the signature", joined(parts[0], parts[1], parts[2][:10]+"\r\n"+parts[2][10:])},
 		{"LF at the end", good + "\n"},
 		{"padding", good + "=="},
@@ -549,6 +566,13 @@ func respellings(tb testing.TB, good string) []text {
 		{"signed again", testkit.SignRaw(tb, "ES256", testkit.Header, decoded(tb, parts[1]))},
 		{"another order of the header", testkit.SignRaw(tb, "ES256", `{"typ":"JWT","alg":"ES256"}`, decoded(tb, parts[1]))},
 	}
+}
+
+// flipLast changes a bit that base64 leaves over in the last letter of a part.
+func flipLast(part string) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	last := strings.IndexByte(alphabet, part[len(part)-1])
+	return part[:len(part)-1] + string(alphabet[last^1])
 }
 
 // TestRespellingsStayRevoked revokes a token by itself and with its session, its user and its

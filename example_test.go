@@ -319,7 +319,7 @@ func ExampleWithClaimsCheck() {
 type logger struct{ stop func() }
 
 func (l logger) OnSweep(_ context.Context, event revoke.SweepEvent) {
-	fmt.Println("swept:", event.Result.Total(), event.Err)
+	fmt.Println("swept:", event.Total(), event.Err)
 	l.stop() // an app would log, and go on
 }
 

@@ -65,9 +65,16 @@ type Validator struct {
 //
 // A token must have exp, iat, sub, jti and iss, unless an option says otherwise, because one
 // that lacks them could not be revoked. These, sid, nbf and aud, must occur once, in exactly
-// this spelling, and be of the right type and length. A token with the typ of another kind than
-// an access token is refused: see [WithTokenType]. So is one that is bound to a key: see
-// [WithBoundTokens].
+// this spelling, and be of the right type and length. Where a claim may be absent (by an option,
+// sid unless it is required, aud under [AnyAudience]), null and "" count as absence, and [] as
+// the absence of aud. Times count in whole seconds; a fraction is dropped. A token with the typ
+// of another kind than an access token is refused: see [WithTokenType]. So is one that is bound to
+// a key: see [WithBoundTokens].
+//
+// What a validator takes for the identity of a token ([WithClaimNames], [WithoutSession],
+// [WithDerivedID], [WithIssuerAliases]) is what revocations are found by. Where one of these
+// changes for tokens that are in use, what was revoked under the old identity is accepted again:
+// call [Revoker.RevokeIssuer] with the change.
 func NewValidator(checker Checker, issuer string, audience Audience, keyfunc jwt.Keyfunc, algorithms []string,
 	opts ...ValidatorOption,
 ) (*Validator, error) {
@@ -81,6 +88,8 @@ func NewValidator(checker Checker, issuer string, audience Audience, keyfunc jwt
 			maxLifetime: MaxTokenLifetime,
 			maxSize:     DefaultMaxTokenSize,
 			now:         systemClock,
+
+			identityConfig: identityConfig{names: registeredNames},
 		},
 	}
 	err := oneline.Join(strictjwt.CheckID("issuer", issuer), audience.check())
@@ -96,18 +105,14 @@ func NewValidator(checker Checker, issuer string, audience Audience, keyfunc jwt
 	if err := apply(constructor, &v.validatorConfig, opts, ValidatorOption.toValidator); err != nil {
 		return nil, err
 	}
-	if err := v.checkRule(); err != nil {
+	if err := oneline.Join(v.checkRule(), v.checkIdentity()); err != nil {
 		return nil, fmt.Errorf("revoke: %s: %w", constructor, err)
 	}
 	v.reader, err = strictjwt.NewReader(keyfunc, algorithms, v.maxSize, v.parserOptions...)
 	if err != nil {
 		return nil, fmt.Errorf("revoke: %s: %w", constructor, err)
 	}
-	extra := []string{strictjwt.ConfirmationClaim}
-	if v.epochClaim {
-		extra = append(extra, strictjwt.EpochClaim)
-	}
-	v.kind = strictjwt.AccessToken(v.tokenType, extra...)
+	v.kind = strictjwt.AccessToken(v.tokenType, v.claimsToRead()...)
 	if len(v.parserOptions) > 0 {
 		v.claims = v.claimsValidator(v.now)
 	}
@@ -120,9 +125,10 @@ func (v *Validator) claimsValidator(now func() time.Time) *jwt.Validator {
 		jwt.WithLeeway(v.leeway), jwt.WithTimeFunc(now), jwt.WithExpirationRequired())...)
 }
 
-// RequiresSession reports whether this validator is of the issuer and accepts only tokens that
-// have a sid: see [WithRequiredSession]. A handler that answers a logout by ending a session
-// demands it, because revoking a session cannot end a token that carries no sid.
+// RequiresSession reports whether this validator keeps its tokens under this issuer and accepts
+// only those that have a session: see [WithRequiredSession]. It is false for an alias of the
+// issuer, because no token's session is found under an alias. A handler that answers a logout by
+// ending a session demands it, because revoking a session cannot end a token that carries none.
 func (v *Validator) RequiresSession(issuer string) bool {
 	return v != nil && v.session && v.issuer == issuer
 }
@@ -140,15 +146,15 @@ func (v *Validator) Session(sid string) Session { return Session{Issuer: v.issue
 type Verified struct {
 	Token
 	payload   string
-	respelled string // a registered name of which the payload has another spelling too
+	respelled string // a claim that is read, of which the payload has another spelling too
 }
 
 // Claims decodes the token's claims into v, a pointer as encoding/json wants it, and calls its
 // method Validate, if it has one. The error matches ErrInvalidToken: the claims are of other
 // types than v's, Validate refused them, or the payload has a member such as "JTI", which
-// encoding/json would read in place of a registered claim. An outage that Validate reports
-// matches ErrUnavailable: see [NewValidator]. The error names claims and types, and contains
-// values only if Validate's own error does.
+// encoding/json would read in place of a claim that the validator reads. An outage that Validate
+// reports matches ErrUnavailable: see [NewValidator]. The error names claims and types, and
+// contains values only if Validate's own error does.
 func (t *Verified) Claims(v any) error {
 	const operation = "Claims"
 	if t.respelled != "" {
@@ -253,6 +259,9 @@ func (v *Validator) read(ctx context.Context, operation, text string, mayBeExpir
 	}
 	now := v.now()
 	token, err := v.identity(&read.Claims)
+	if err == nil && token.ID == "" && v.derivedID {
+		token.ID = derivedID(text)
+	}
 	if err == nil {
 		err = v.audience.accepts(read.Claims.Audience)
 	}
@@ -312,18 +321,18 @@ func (v *Validator) identity(read *strictjwt.Claims) (Token, error) {
 		missing, optional bool
 	}{
 		{"iss", read.Issuer == "", v.optional.issuer},
-		{"sub", read.Subject == "", v.optional.subject},
-		{"jti", read.ID == "", v.optional.id},
+		{v.names.Subject, read.Subject == "", v.optional.subject},
+		{v.names.ID, read.ID == "", v.optional.id || v.derivedID},
 		{"iat", read.IssuedAt == strictjwt.NoDate, v.optional.issuedAt},
 		{"exp", read.ExpiresAt == strictjwt.NoDate, false},
-		{"sid", read.Session == "", !v.session},
+		{v.names.Session, read.Session == "", !v.session},
 		{strictjwt.EpochClaim, read.Epochs == "", !v.epochClaim || v.optional.epochs},
 	} {
 		if claim.missing && !claim.optional {
 			return Token{}, fmt.Errorf("%w: %q", jwt.ErrTokenRequiredClaimMissing, claim.name)
 		}
 	}
-	if read.Issuer != "" && read.Issuer != v.issuer {
+	if read.Issuer != "" && !v.isNamed(read.Issuer) {
 		return Token{}, strictjwt.OtherIssuer(v.issuer, read.Issuer)
 	}
 	// Every client of an issuer receives logout tokens, which name other clients' users, and

@@ -24,24 +24,37 @@ const (
 	MaxIssuedAhead = 5 * time.Second
 )
 
+// maxTokenSize is the limit of WithMaxTokenSize, in bytes.
+const maxTokenSize = 1 << 20
+
 // ValidatorOption configures [NewValidator].
 type ValidatorOption interface{ toValidator(*validatorConfig) error }
 
 type validatorConfig struct {
-	leeway        time.Duration
-	maxLifetime   time.Duration
-	maxSize       int
-	tokenType     string
-	epochClaim    bool
-	issueTime     bool
-	issuerSkew    time.Duration // as in Token
-	optional      optionalClaims
-	session       bool // sid is required
-	boundTokens   bool // cnf is accepted
+	leeway      time.Duration
+	maxLifetime time.Duration
+	maxSize     int
+	tokenType   string
+	epochClaim  bool
+	issueTime   bool
+	issuerSkew  time.Duration // as in Token
+	optional    optionalClaims
+	session     bool // is required
+	boundTokens bool // cnf is accepted
+	identityConfig
 	now           func() time.Time
 	parserOptions []jwt.ParserOption
 	checks        []func(context.Context, *Verified) error
 	hooks         hooks
+}
+
+// identityConfig says how an issuer writes the identity of its tokens.
+type identityConfig struct {
+	names          ClaimNames // none is empty
+	namedSession   bool       // names.Session was given
+	withoutSession bool
+	derivedID      bool
+	aliases        []string // of the issuer
 }
 
 type optionalClaims struct{ id, subject, issuedAt, issuer, epochs bool }
@@ -80,8 +93,8 @@ func WithMaxLifetime(d time.Duration) ValidatorOption {
 // MiB. Default: [DefaultMaxTokenSize].
 func WithMaxTokenSize(bytes int) ValidatorOption {
 	return validatorOption(func(c *validatorConfig) error {
-		if bytes <= 0 || bytes > 1<<20 {
-			return fmt.Errorf("maximum token size %d is not between 1 and %d bytes", bytes, 1<<20)
+		if bytes <= 0 || bytes > maxTokenSize {
+			return fmt.Errorf("maximum token size %d is not between 1 and %d bytes", bytes, maxTokenSize)
 		}
 		c.maxSize = bytes
 		return nil
@@ -199,7 +212,8 @@ func (c *validatorConfig) checkRule() error {
 }
 
 // WithOptionalID accepts tokens of third parties that have no jti. Such a token cannot be
-// revoked by itself, only with its session, its user or its issuer.
+// revoked by itself, only with its session, its user or its issuer. [WithDerivedID] knows it by
+// its hash instead.
 func WithOptionalID() ValidatorOption {
 	return validatorOption(func(c *validatorConfig) error { c.optional.id = true; return nil })
 }
@@ -225,9 +239,10 @@ func WithOptionalIssuer() ValidatorOption {
 	return validatorOption(func(c *validatorConfig) error { c.optional.issuer = true; return nil })
 }
 
-// WithRequiredSession refuses tokens that have no sid, with jwt.ErrTokenRequiredClaimMissing:
-// for an issuer that ends sessions at logout, and would leave such a token alive. Default: a
-// token without sid is not part of any session.
+// WithRequiredSession refuses tokens that have no sid, or none of the claim that is
+// ClaimNames.Session, with jwt.ErrTokenRequiredClaimMissing: for an issuer that ends sessions at
+// logout, and would leave such a token alive. Default: a token without sid is not part of any
+// session.
 func WithRequiredSession() ValidatorOption {
 	return validatorOption(func(c *validatorConfig) error { c.session = true; return nil })
 }

@@ -224,7 +224,14 @@ func TestValidatorAccepts(t *testing.T) {
 	for _, row := range []struct{ name, text string }{
 		{"an aud that is a string", change("aud", `"api"`)},
 		{"no aud and no sid", testkit.Mint(t, map[string]string{"aud": "", "sid": ""})},
+		{"a sid that is null", change("sid", "null")},
+		{"a sid that is empty", change("sid", `""`)},
+		{"an aud that is null", change("aud", "null")},
+		{"an aud that is empty", change("aud", `""`)},
+		{"an aud of no names", change("aud", "[]")},
 		{"an nbf that is now", change("nbf", testkit.At(0))},
+		{"an nbf within this second", change("nbf", testkit.At(0)+".999999")},
+		{"claims of an app's own that differ in case", testkit.Mint(t, nil, `"JTI":7,"Sub":["x"],"EXP":"never","AUD":{}`)},
 		{"fractions of a second", testkit.Mint(t, map[string]string{"iat": testkit.At(-time.Minute) + ".75", "exp": testkit.At(10*time.Minute) + ".5"})},
 		{"an exp with an exponent", change("exp", "18935540450e-1")},
 		{"an escape in a value", change("jti", `"token\u002d1"`)},
@@ -383,8 +390,17 @@ func TestOptionalClaims(t *testing.T) {
 			if verified.Token != want {
 				t.Errorf("%+v, want %+v", verified.Token, want)
 			}
+			for _, absent := range []string{"null", `""`} {
+				if verified := accepted(t, es256(t, &askedFor{}, row.option), testkit.Mint(t, map[string]string{row.name: absent})); verified.Token != want {
+					t.Errorf("%s: %+v, want %+v", absent, verified.Token, want)
+				}
+				refused(t, es256(t, neverAsked{t}), testkit.Mint(t, map[string]string{row.name: absent}), revoke.ErrInvalidToken)
+			}
 			strict := es256(t, neverAsked{t}, row.option)
-			refused(t, strict, testkit.Mint(t, map[string]string{row.name: "null"}), revoke.ErrInvalidToken)
+			for _, wrong := range []string{"[]", "{}", "false", `"\u0000"`} {
+				refused(t, strict, testkit.Mint(t, map[string]string{row.name: wrong}), revoke.ErrInvalidToken)
+			}
+			refused(t, strict, testkit.Mint(t, map[string]string{row.name: "null"}, `"`+row.name+`":null`), revoke.ErrInvalidToken)
 			refused(t, strict, testkit.Mint(t, map[string]string{"exp": ""}), revoke.ErrInvalidToken, jwt.ErrTokenRequiredClaimMissing)
 		})
 	}

@@ -19,9 +19,14 @@ type claims struct {
 }
 
 // UnmarshalJSON reads the claims from the payload. encoding/json would take the last of two members
-// of one name, and "Client_ID" for "client_id".
+// of one name, and "Client_ID" for "client_id". The validator has decided before whether a token
+// may leave out a claim, or write null for it.
 func (c *claims) UnmarshalJSON(payload []byte) (err error) {
-	if c.read, err = strictjwt.ReadClaims(string(payload), c.names); err != nil {
+	list := strictjwt.Named(c.names...)
+	for i := range list {
+		list[i].Optional = true
+	}
+	if c.read, err = strictjwt.ReadClaims(string(payload), list); err != nil {
 		return err
 	}
 	c.values = make(map[string]string, len(c.names))

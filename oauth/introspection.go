@@ -29,7 +29,9 @@ type introspection struct{ tokenEndpoint }
 // with exactly {"active":false}. The answer for an accepted token has
 //
 //   - iss and exp, and those of sub, aud, jti, sid, iat, nbf and the client (as client_id) that the
-//     token has;
+//     token has. iss, sub, jti and sid are the identity by which the validator knows the token,
+//     also where the issuer writes it under another name (revoke.WithClaimNames,
+//     revoke.WithIssuerAliases, revoke.WithDerivedID);
 //   - scope and username, if they are strings;
 //   - cnf, if it is an object: a token that is bound to a key must not be used without it (RFC 8705
 //     §3.2). Such a token is active only if its validator has revoke.WithBoundTokens;
@@ -131,8 +133,8 @@ func (f found) members() map[string]any {
 			members[name] = value
 		}
 	}
-	if audience, ok := f.claims.values["aud"]; ok {
-		members["aud"] = json.RawMessage(audience)
+	if f.claims.read.Audience != nil {
+		members["aud"] = json.RawMessage(f.claims.values["aud"])
 	}
 	if f.claims.isObject("cnf") {
 		members["cnf"] = json.RawMessage(f.claims.values["cnf"])

@@ -106,7 +106,7 @@ func TestRFC7662Section2_2Active(t *testing.T) {
 	t.Parallel()
 	notBefore := time.Now().Add(-time.Minute).Unix()
 	rich := claims("1", jwt.MapClaims{
-		"aud": []string{"api", "web"}, "nbf": float64(notBefore) - 0.5,
+		"aud": []string{"api", "web"}, "nbf": float64(notBefore) + 0.5,
 		"scope": "read <write>", "username": "Ada", "email": "ada@example.org", "active": false, "Active": false, "token_type": "x",
 	})
 	few := claims("2", jwt.MapClaims{"sid": nil, "client_id": nil, "aud": "api", "scope": []string{"read"}, "username": 7})

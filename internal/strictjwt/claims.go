@@ -72,11 +72,54 @@ func numericDate(seconds int64) *jwt.NumericDate {
 // ConfirmationClaim is the name of the claim that binds a token to a key (RFC 7800 §3.1).
 const ConfirmationClaim = "cnf"
 
-// registeredClaims are the claims that every kind of token reads.
-var registeredClaims = []string{"iss", "sub", "jti", "sid", "iat", "exp", "nbf", "aud"}
+// Claim says how a claim is read.
+type Claim struct {
+	Name string
+
+	// As is the claim of the type Claims that the value is read as, such as "jti" for an
+	// issuer that calls it "uti". A claim that is read as none must only occur once.
+	As string
+
+	// Optional says that "" and null count as absence, and so does [] where an audience is read.
+	Optional bool
+
+	// Number says that an identifier may also be a number, which counts as its decimal digits.
+	Number bool
+}
+
+// Named returns claims of these names, each read as what its name says.
+func Named(names ...string) []Claim {
+	claims := make([]Claim, len(names))
+	for i, name := range names {
+		claims[i] = Claim{Name: name, As: name}
+	}
+	return claims
+}
+
+// Registered are the names of the claims that every kind of token reads.
+func Registered() []string {
+	return []string{"iss", "sub", "jti", "sid", "iat", "exp", "nbf", "aud"}
+}
+
+// isAbsent reports whether the value of a claim counts as none.
+func (claim *Claim) isAbsent(value string) bool {
+	if !claim.Optional {
+		return false
+	}
+	return value == `""` || value == "null" || claim.As == "aud" && isEmptyArray(value)
+}
+
+func isEmptyArray(value string) bool {
+	s := scanner{data: value}
+	if !s.accept('[') {
+		return false
+	}
+	s.space()
+	return s.accept(']')
+}
 
 // claimReader reads a claim's value into its field.
-type claimReader func(c *Claims, name, value string) error
+type claimReader func(c *Claims, claim *Claim, value string) error
 
 // claimReaders has all the claims that have a field.
 var claimReaders = map[string]claimReader{
@@ -85,47 +128,49 @@ var claimReaders = map[string]claimReader{
 	"jti": readText(func(c *Claims) *string { return &c.ID }),
 	"sid": readText(func(c *Claims) *string { return &c.Session }),
 	"aud": readAudience,
-	"iat": readDate(math.Floor, func(c *Claims) *int64 { return &c.IssuedAt }),
-	"exp": readDate(math.Floor, func(c *Claims) *int64 { return &c.ExpiresAt }),
-	"nbf": readDate(math.Ceil, func(c *Claims) *int64 { return &c.NotBefore }),
+	"iat": readDate(func(c *Claims) *int64 { return &c.IssuedAt }),
+	"exp": readDate(func(c *Claims) *int64 { return &c.ExpiresAt }),
+	"nbf": readDate(func(c *Claims) *int64 { return &c.NotBefore }),
 
-	EpochClaim: func(c *Claims, _, value string) error { c.Epochs = value; return nil },
+	EpochClaim: func(c *Claims, _ *Claim, value string) error { c.Epochs = value; return nil },
 	"events":   readEvents,
-	"nonce":    func(c *Claims, _, _ string) error { c.HasNonce = true; return nil },
+	"nonce":    func(c *Claims, _ *Claim, _ string) error { c.HasNonce = true; return nil },
 
 	ConfirmationClaim: readConfirmation,
 }
 
-// ReadClaims reads the claims of these names from a JSON object, which must be
-// well-formed, UTF-8 and not nested deeply. Each claim must occur at most once and be of
-// its type.
+// ReadClaims reads the listed claims from a JSON object, which must be well-formed, UTF-8
+// and not nested deeply. Each claim must occur at most once and be of its type.
 //
 // encoding/json is not strict enough for claims that decide about identity and time. It
 // takes the last of two members of one name, accepts "JTI" as "jti", and decodes invalid
 // UTF-8 to U+FFFD, so that two different jtis become one.
-func ReadClaims(payload string, names []string) (Claims, error) {
-	if len(names) > 64 {
-		return noClaims, fmt.Errorf("%d claims are to be read, at most 64 can be", len(names))
+func ReadClaims(payload string, list []Claim) (Claims, error) {
+	if len(list) > 64 {
+		return noClaims, fmt.Errorf("%d claims are to be read, at most 64 can be", len(list))
 	}
 	if !utf8.ValidString(payload) {
 		return noClaims, errUTF8
 	}
 	claims := noClaims
-	var seen uint64 // one bit a name
+	var seen uint64 // one bit a claim
 	s := scanner{data: payload}
 	err := s.object(func(quoted, value string) error {
-		i, err := claims.find(quoted, value, names)
+		i, err := claims.find(quoted, value, list)
 		if i < 0 || err != nil {
 			return err
 		}
+		claim := &list[i]
 		if seen&(1<<i) != 0 {
-			return fmt.Errorf("claim %q occurs more than once", names[i])
+			return fmt.Errorf("claim %q occurs more than once", claim.Name)
 		}
 		seen |= 1 << i
-		if read := claimReaders[names[i]]; read != nil {
-			if err := read(&claims, names[i], value); err != nil {
-				return fmt.Errorf("claim %w", err)
-			}
+		read := claimReaders[claim.As]
+		if read == nil || claim.isAbsent(value) {
+			return nil
+		}
+		if err := read(&claims, claim, value); err != nil {
+			return fmt.Errorf("claim %w", err)
 		}
 		return nil
 	})
@@ -135,12 +180,12 @@ func ReadClaims(payload string, names []string) (Claims, error) {
 	return claims, nil
 }
 
-// find returns the index of a member in names, -1 if its name is not there. Of such a
+// find returns the index of a member in the list, -1 if its name is not there. Of such a
 // member find keeps whether it respells a claim or marks a logout token.
-func (c *Claims) find(quoted, value string, names []string) (int, error) {
+func (c *Claims) find(quoted, value string, list []Claim) (int, error) {
 	raw := quoted[1 : len(quoted)-1]
-	for i, claim := range names {
-		if raw == claim {
+	for i := range list {
+		if raw == list[i].Name {
 			return i, nil
 		}
 	}
@@ -149,9 +194,9 @@ func (c *Claims) find(quoted, value string, names []string) (int, error) {
 		return -1, fmt.Errorf("the name of a claim: %w", err)
 	}
 	plain := isPlain(name) // other letters may fold to a name of another length
-	for _, claim := range names {
-		switch {
-		case plain && len(name) != len(claim):
+	for i := range list {
+		switch claim := list[i].Name; {
+		case plain && isPlain(claim) && len(name) != len(claim):
 		case name == claim:
 			return -1, fmt.Errorf("claim %q has an escape in its name", claim)
 		case strings.EqualFold(name, claim):
@@ -165,10 +210,25 @@ func (c *Claims) find(quoted, value string, names []string) (int, error) {
 }
 
 func readText(field func(*Claims) *string) claimReader {
-	return func(c *Claims, name, value string) (err error) {
-		*field(c), err = ReadID(name, value)
+	return func(c *Claims, claim *Claim, value string) (err error) {
+		if claim.Number && value[0] != '"' {
+			*field(c), err = readNumber(claim.Name, value)
+			return err
+		}
+		*field(c), err = ReadID(claim.Name, value)
 		return err
 	}
+}
+
+// readNumber reads an identifier that is a number: its digits as they are written, so that no
+// digit is lost to rounding. One number has one spelling: neither sign, fraction nor exponent.
+func readNumber(name, value string) (string, error) {
+	for i := range len(value) {
+		if value[i] < '0' || value[i] > '9' {
+			return "", fmt.Errorf("%q is neither a string nor a whole number in plain digits: %w", name, jwt.ErrInvalidType)
+		}
+	}
+	return value, CheckID(strconv.Quote(name), value)
 }
 
 // ReadID reads an identifier: a JSON string that CheckID accepts. The name is for the error.
@@ -186,9 +246,12 @@ func ReadID(name, value string) (string, error) {
 	return id, CheckID(strconv.Quote(name), id)
 }
 
-// readDate reads a NumericDate (RFC 7519 §2) of the years 1970 to 9999, in whole seconds.
-func readDate(round func(float64) float64, field func(*Claims) *int64) claimReader {
-	return func(c *Claims, name, value string) error {
+// readDate reads a NumericDate (RFC 7519 §2) of the years 1970 to 9999. A fraction counts as its
+// whole second: an issuer that writes one writes it into all three times, and its tokens are
+// to be valid at once.
+func readDate(field func(*Claims) *int64) claimReader {
+	return func(c *Claims, claim *Claim, value string) error {
+		name := claim.Name
 		if value[0] != '-' && (value[0] < '0' || value[0] > '9') {
 			return fmt.Errorf("%q is no number: %w", name, jwt.ErrInvalidType)
 		}
@@ -199,7 +262,7 @@ func readDate(round func(float64) float64, field func(*Claims) *int64) claimRead
 			}
 		}
 		seconds, err := strconv.ParseFloat(value, 64)
-		if err != nil || seconds < 0 || round(seconds) > MaxTime {
+		if err != nil || seconds < 0 || math.Floor(seconds) > MaxTime {
 			hint := ""
 			for _, unit := range [...]struct {
 				name      string
@@ -212,13 +275,14 @@ func readDate(round func(float64) float64, field func(*Claims) *int64) claimRead
 			}
 			return fmt.Errorf("%q is no time between 1970 and 9999 in seconds%s: %w", name, hint, jwt.ErrInvalidType)
 		}
-		*field(c) = int64(round(seconds))
+		*field(c) = int64(seconds)
 		return nil
 	}
 }
 
 // readAudience reads an audience: a string, or an array of at least one string (RFC 7519 §4.1.3).
-func readAudience(c *Claims, name, value string) error {
+func readAudience(c *Claims, claim *Claim, value string) error {
+	name := claim.Name
 	switch value[0] {
 	case '"':
 		audience, err := ReadID(name, value)
@@ -248,10 +312,10 @@ func readAudience(c *Claims, name, value string) error {
 }
 
 // readConfirmation reads cnf, which must be an object (RFC 7800 §3.1). null is no claim.
-func readConfirmation(c *Claims, name, value string) error {
+func readConfirmation(c *Claims, claim *Claim, value string) error {
 	c.IsBound = value != "null"
 	if c.IsBound && value[0] != '{' {
-		return fmt.Errorf("%q is no object: %w", name, jwt.ErrInvalidType)
+		return fmt.Errorf("%q is no object: %w", claim.Name, jwt.ErrInvalidType)
 	}
 	return nil
 }
@@ -263,7 +327,8 @@ const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
 // readEvents reads events, which must be an object. If the logout event is among them, it
 // must be an object too. Other events may stand beside it, such as Keycloak's
 // revoke_offline_access.
-func readEvents(c *Claims, name, value string) error {
+func readEvents(c *Claims, claim *Claim, value string) error {
+	name := claim.Name
 	if value[0] != '{' {
 		return fmt.Errorf("%q is no object: %w", name, jwt.ErrInvalidType)
 	}

@@ -14,18 +14,17 @@ type Kind struct {
 	// calls Type.
 	Type func(typ string) error
 
-	// Claims are the names of the claims that are read strictly, at most 64. Any other
-	// member of the payload is ignored. A claim that is no field of the type Claims must
-	// only occur once.
-	Claims []string
+	// Claims are the claims that are read strictly, at most 64. Any other member of the
+	// payload is ignored.
+	Claims []Claim
 }
 
 // AccessToken is the kind of access tokens. The header's typ must be typ, unless typ is
 // empty: then any typ or none is accepted, except one that ends in "+jwt" and is not
 // "at+jwt" (RFC 9068 §2.1). Such a typ belongs to a kind of token that must not be taken
-// for another (RFC 8725 §3.11), such as a logout token or a security event. The claims in
-// extra are read strictly too, such as [EpochClaim].
-func AccessToken(typ string, extra ...string) Kind {
+// for another (RFC 8725 §3.11), such as a logout token or a security event. The claims are
+// read in addition to the registered ones, or instead of the one of the same name.
+func AccessToken(typ string, claims ...Claim) Kind {
 	want := MediaType(typ)
 	return Kind{
 		Type: func(typ string) error {
@@ -37,8 +36,21 @@ func AccessToken(typ string, extra ...string) Kind {
 			}
 			return nil
 		},
-		Claims: slices.Concat(registeredClaims, extra),
+		Claims: replace(Named(Registered()...), claims),
 	}
+}
+
+// replace returns the list with these claims, each in the place of one of its name or at the end.
+func replace(list, claims []Claim) []Claim {
+	for _, claim := range claims {
+		i := slices.IndexFunc(list, func(c Claim) bool { return c.Name == claim.Name })
+		if i < 0 {
+			list = append(list, claim)
+			continue
+		}
+		list[i] = claim
+	}
+	return list
 }
 
 // LogoutType is the typ of logout tokens (OpenID Connect Back-Channel Logout 1.0 §2.4).
@@ -54,7 +66,7 @@ var LogoutToken = Kind{
 		}
 		return nil
 	},
-	Claims: slices.Concat(registeredClaims, []string{"events", "nonce"}),
+	Claims: Named(append(Registered(), "events", "nonce")...),
 }
 
 // MediaType returns the form of a typ in which two are compared: in lower case, without
