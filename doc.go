@@ -22,7 +22,8 @@
 // are refused. Elsewhere an epoch is called "not before" or "valid since". [Postgres] writes
 // these rows and answers a [Checker.Check] from all of them in one round trip. [Validator]
 // verifies the signature, reads identity and times strictly from the verified bytes, and then
-// asks.
+// asks. Other issuers write the identity elsewhere: see [WithClaimNames], [WithDerivedID] and
+// [WithIssuerAliases]. A [ValidatorSet] is for several issuers.
 //
 // # The guarantee
 //

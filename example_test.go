@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -380,4 +381,64 @@ func ExampleRevoker_redeem() {
 	// Output:
 	// first:  <nil>
 	// second: true
+}
+
+// A service accepts the tokens of Google and of every tenant of Entra. The iss of a token picks the
+// validator.
+func ExampleNewValidatorSet() {
+	ctx := context.Background()
+	store := revoketest.NewMemory()
+	keyfunc, algorithms := exampleKeyfunc, []string{"ES256"}
+
+	google, err := revoke.NewValidator(store, "https://accounts.google.com", revoke.AudienceOf("app"), keyfunc, algorithms,
+		revoke.WithIssuerAliases("accounts.google.com"), revoke.WithDerivedID())
+	if err != nil {
+		log.Fatal(err)
+	}
+	tenant := regexp.MustCompile(`^https://login\.microsoftonline\.com/[0-9a-f-]{36}/v2\.0$`)
+	entra := func(_ context.Context, issuer string) (*revoke.Validator, error) {
+		if !tenant.MatchString(issuer) {
+			return nil, nil // unknown
+		}
+		return revoke.NewValidator(store, issuer, revoke.AudienceOf("app"), keyfunc, algorithms,
+			revoke.WithClaimNames(revoke.ClaimNames{ID: "uti", Subject: "oid"}), revoke.WithoutSession())
+	}
+	set, err := revoke.NewValidatorSet([]*revoke.Validator{google}, entra)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	sign := func(claims jwt.MapClaims) string {
+		claims["aud"], claims["iat"], claims["exp"] = "app", time.Now().Unix(), time.Now().Add(time.Hour).Unix()
+		signed, err := jwt.NewWithClaims(jwt.SigningMethodES256, claims).SignedString(exampleKey)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return signed
+	}
+	fromGoogle := sign(jwt.MapClaims{"iss": "accounts.google.com", "sub": "110169484474386276334"})
+	fromEntra := sign(jwt.MapClaims{
+		"iss": "https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0",
+		"sub": "pairwise", "oid": "0d1f6fe2-6e4f-4a5c-8f1c-b2a6c3a5f0aa", "uti": "Wn3JFX6kxkWF",
+	})
+	for _, text := range []string{fromGoogle, fromEntra} {
+		token, err := set.Validate(ctx, text)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(token.Issuer, token.Subject)
+		if err := store.RevokeToken(ctx, token.Token); err != nil {
+			log.Fatal(err)
+		}
+		_, err = set.Validate(ctx, text)
+		fmt.Println("revoked:", errors.Is(err, revoke.ErrRevoked))
+	}
+	_, err = set.Validate(ctx, sign(jwt.MapClaims{"iss": "https://other.example", "sub": "ada"}))
+	fmt.Println("another issuer:", errors.Is(err, revoke.ErrInvalidToken))
+	// Output:
+	// https://accounts.google.com 110169484474386276334
+	// revoked: true
+	// https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0 0d1f6fe2-6e4f-4a5c-8f1c-b2a6c3a5f0aa
+	// revoked: true
+	// another issuer: true
 }

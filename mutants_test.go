@@ -151,6 +151,93 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "postgres_ready.go", Tests: "TestReady",
 			Edits: []string{`table && rights != ""`, `rights == "none"`},
 		},
+		"identity: a derived id is that of the whole text": {
+			File: "validator_identity.go", Tests: "TestDerivedID",
+			Edits: []string{"[]byte(text[:strings.LastIndexByte(text, '.')])", "[]byte(strings.ToValidUTF8(text, \"\"))"},
+		},
+		"identity: a derived id takes the place of a jti": {
+			File: "validator.go", Tests: "TestDerivedIDIsTheLastResort",
+			Edits: []string{`token.ID == "" && v.derivedID`, `v.derivedID`},
+		},
+		"identity: an alias is kept under its own name": {
+			File: "validator.go", Tests: "TestIssuerAliases",
+			Edits: []string{"		Issuer:    v.issuer,\n", "		Issuer:    cmp.Or(read.Issuer, v.issuer),\n", `import (`, "import (\n	\"cmp\""},
+		},
+		"identity: a session is required under an alias": {
+			File: "validator.go", Tests: "TestRequiresSessionOfNames",
+			Edits: []string{"v.session && v.issuer == issuer", "v.session && v.isNamed(issuer)"},
+		},
+		"identity: a session that is ignored is read": {
+			File: "validator_identity.go", Tests: "TestClaimNames TestNamedIdentityIsRevoked",
+			Edits: []string{"if !v.withoutSession {", "if true {"},
+		},
+		"identity: the id has its registered name alone": {
+			File: "validator_identity.go", Tests: "TestClaimNamesAreStrict",
+			Edits: []string{
+				`{Name: v.names.ID, As: "jti", Optional: v.optional.id || v.derivedID, Number: v.names.Numbers},`,
+				`{Name: registeredNames.ID, As: "jti", Optional: v.optional.id || v.derivedID, Number: v.names.Numbers},`,
+			},
+		},
+		"identity: null is absence without an option": {
+			File: "internal/strictjwt/claims.go", Tests: "TestValidatorRefusesClaims",
+			Edits: []string{"	if !claim.Optional {\n		return false\n	}\n", ""},
+		},
+		"identity: an empty array is absence of any claim": {
+			File: "internal/strictjwt/claims.go", Tests: "TestOptionalClaims",
+			Edits: []string{`claim.As == "aud" && isEmptyArray(value)`, `isEmptyArray(value)`},
+		},
+		"identity: a number with an exponent is an id": {
+			File: "internal/strictjwt/claims.go", Tests: "TestClaimNamesAreStrict",
+			Edits: []string{"if value[i] < '0' || value[i] > '9' {", "if i == 0 && (value[i] < '0' || value[i] > '9') {"},
+		},
+		"identity: nbf is rounded up": {
+			File: "internal/strictjwt/claims.go", Tests: "TestValidatorAccepts",
+			Edits: []string{"*field(c) = int64(seconds)", "*field(c) = int64(math.Ceil(seconds))"},
+		},
+		"identity: a keyfunc sees registered names alone": {
+			File: "internal/strictjwt/reader.go", Tests: "TestKeyfuncSeesNames",
+			Edits: []string{"slices.Clone(u.kind.Claims)", "Named(Registered()...)"},
+		},
+		"set: two validators share an alias": {
+			File: "validator_set.go", Tests: "TestNewValidatorSetRefuses",
+			Edits: []string{"	for _, name := range v.allNames() {\n		if s.validators[name] != nil {", "	for _, name := range []string{v.issuer} {\n		if s.validators[name] != nil {"},
+		},
+		"set: a tenant's validator may be of an issuer of the set": {
+			File: "validator_set.go", Tests: "TestTenantsFail",
+			Edits: []string{"case slices.ContainsFunc(v.allNames(), func(name string) bool { return s.validators[name] != nil }):", "case slices.ContainsFunc(v.allNames(), func(name string) bool { return false }):"},
+		},
+		"set: a tenant's validator may accept tokens without iss": {
+			File: "validator_set.go", Tests: "TestTenantsFail",
+			Edits: []string{"case v.optional.issuer:", "case false:"},
+		},
+		"set: an outage is an unknown tenant": {
+			File: "validator_set.go", Tests: "TestTenantsFail",
+			Edits: []string{"case errors.Is(err, ErrInvalidToken) && !isOutage(err):", "case errors.Is(err, ErrInvalidToken):"},
+		},
+		"set: an outage is kept": {
+			File: "validator_set.go", Tests: "TestTenantsFail",
+			Edits: []string{"case q.gone || q.err != nil:", "case q.gone:"},
+		},
+		"set: unknown issuers take the place of tenants": {
+			File: "validator_set.go", Tests: "TestTenantsAreAskedOnce",
+			Edits: []string{"t.unknown.put(issuer, nil, systemClock())", "t.known.put(issuer, nil, systemClock())"},
+		},
+		"set: answers are kept without a limit": {
+			File: "validator_set.go", Tests: "TestTenantsAreAskedOnce",
+			Edits: []string{"if len(a.byIssuer) >= MaxTenants {", "if false {"},
+		},
+		"set: answers do not grow old": {
+			File: "validator_set.go", Tests: "TestTenantsAreAskedOnce",
+			Edits: []string{"age < 0 || age >= a.maxAge", "age < 0"},
+		},
+		"set: each caller asks": {
+			File: "validator_set.go", Tests: "TestTenantsAreAskedForAtTheSameTime",
+			Edits: []string{"if q = t.asked[issuer]; q == nil {", "if q = nil; q == nil {"},
+		},
+		"set: one caller's end is every caller's answer": {
+			File: "validator_set.go", Tests: "TestTenantsAreAskedForAtTheSameTime",
+			Edits: []string{"q.gone = q.err != nil && ctx.Err() != nil", "q.gone = false"},
+		},
 		"coalescer: a query ends with the caller for whom it was begun": {
 			File: "postgres_coalesce.go", Tests: "TestCoalescedCancelOnTheWay TestImpatientCallers",
 			Edits: []string{

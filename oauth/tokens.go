@@ -12,7 +12,8 @@ import (
 )
 
 // Validator decides whether a token is of a kind, and whether it is accepted. A
-// *revoke.Validator is one. It must be safe for several goroutines.
+// *revoke.Validator is one, and so is a *revoke.ValidatorSet. It must be safe for several
+// goroutines.
 type Validator interface {
 	// Validate returns a token that is accepted, or an error that matches exactly one of
 	// revoke.ErrRevoked, revoke.ErrInvalidToken and revoke.ErrUnavailable. [NewIntrospection]

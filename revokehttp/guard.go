@@ -13,8 +13,8 @@ import (
 	"github.com/pgrevoke/revoke/internal/endpoint"
 )
 
-// Validator decides which tokens a [Guard] accepts. A *revoke.Validator is one. It must be safe for
-// several goroutines.
+// Validator decides which tokens a [Guard] accepts. A *revoke.Validator is one, and so is a
+// *revoke.ValidatorSet. It must be safe for several goroutines.
 type Validator interface {
 	// Validate returns a token that is accepted, or an error that matches exactly one of
 	// revoke.ErrRevoked, revoke.ErrInvalidToken and revoke.ErrUnavailable.

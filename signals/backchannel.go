@@ -17,10 +17,10 @@ import (
 )
 
 // SessionValidator is a validator that can require a session of its tokens. A *revoke.Validator is
-// one.
+// one, and so is a *revoke.ValidatorSet.
 type SessionValidator interface {
 	// RequiresSession reports whether the validator is of this issuer and accepts only tokens that
-	// have a sid.
+	// have a session.
 	RequiresSession(issuer string) bool
 }
 
@@ -38,7 +38,8 @@ type Ends struct {
 // The validator is the one with which the app's services accept tokens. It must require a sid
 // (revoke.WithRequiredSession), because a logout of a session cannot end a token without one.
 // It should not have revoke.WithOptionalSubject, because a logout of a user cannot end a token
-// without a sub.
+// without a sub. If it reads the session from another claim (revoke.WithClaimNames), that claim
+// must hold the sid of the provider's logout tokens.
 //
 // Access tokens of Keycloak carry the sid of its logout tokens. Access tokens of Auth0 do not, and
 // cannot be made to: choose EndUser.

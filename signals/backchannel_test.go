@@ -102,6 +102,40 @@ func TestEnds(t *testing.T) {
 	}
 }
 
+// TestEndsThroughSet ends sessions for an app that accepts tokens of several issuers, or that reads
+// the session from another claim. The session of an alias is kept under the issuer's name.
+func TestEndsThroughSet(t *testing.T) {
+	t.Parallel()
+	store := revoketest.NewMemory()
+	required := revoke.WithRequiredSession()
+	access := testkit.SignRaw(t, "ES256", `{"alg":"ES256"}`, claimsText(map[string]string{
+		"iss": `"idp.example"`, "events": "", "sid": "[7]", "session_id": `"phone"`, "iat": at(-time.Minute),
+	}))
+	set := testkit.Value(revoke.NewValidatorSet([]*revoke.Validator{
+		newValidator(t, store, "https://other.example"),
+		newValidator(t, store, providerIssuer, required, revoke.WithIssuerAliases("idp.example"),
+			revoke.WithClaimNames(revoke.ClaimNames{Session: "session_id"})),
+	}, nil))(t)
+	of := func(issuer string) (http.Handler, error) {
+		return signals.NewBackChannelLogout(store, issuer, []string{clientID}, testkit.Keyfunc("ES256"), es256, signals.EndSession(set))
+	}
+	for _, issuer := range []string{"https://other.example", "idp.example", "https://unknown.example"} {
+		if _, err := of(issuer); err == nil || !strings.Contains(err.Error(), "WithRequiredSession") {
+			t.Errorf("the receiver of %s: %v", issuer, err)
+		}
+	}
+	handler := testkit.Value(of(providerIssuer))(t)
+	if _, err := set.Validate(t.Context(), access); err != nil {
+		t.Fatal(err)
+	}
+	w := testkit.Serve(handler, delivery("logout_token="+logoutOf(t, nil)))
+	if w.Code != http.StatusOK {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	_, err := set.Validate(t.Context(), access)
+	testkit.WantError(t, err, revoke.ErrRevoked)
+}
+
 // TestLogoutLeavesLaterLogins delivers a user's logout, and again later. It refuses the tokens
 // that may have been issued before it, and spares those that were issued after it by more than
 // what the skew is too large.
