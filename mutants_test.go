@@ -157,7 +157,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		"identity: a derived id takes the place of a jti": {
 			File: "validator.go", Tests: "TestDerivedIDIsTheLastResort",
-			Edits: []string{`token.ID == "" && v.derivedID`, `v.derivedID`},
+			Edits: []string{`err == nil && token.ID == "" && v.derivedID`, `err == nil && v.derivedID`},
 		},
 		"identity: an alias is kept under its own name": {
 			File: "validator.go", Tests: "TestIssuerAliases",

@@ -276,7 +276,7 @@ func (v *Validator) read(ctx context.Context, operation, text string, mayBeExpir
 		err = v.checkParserOptions(&read.Claims, token.ExpiresAt, now, mayBeExpired)
 	}
 	if err != nil {
-		return nil, known.With(as(operation, ErrInvalidToken, fmt.Errorf("%w: %w", jwt.ErrTokenInvalidClaims, err)), named(&read.Claims))
+		return nil, known.With(as(operation, ErrInvalidToken, fmt.Errorf("%w: %w", jwt.ErrTokenInvalidClaims, err)), v.named(&read.Claims, text))
 	}
 	verified := &Verified{Token: token, payload: read.Payload, respelled: read.Claims.Respelled}
 	for _, check := range v.checks {
@@ -289,11 +289,17 @@ func (v *Validator) read(ctx context.Context, operation, text string, mayBeExpir
 }
 
 // named returns the names in the claims of a token with a verified signature, which may be
-// another issuer's.
-func named(read *strictjwt.Claims) Token {
+// another issuer's. Where it is this validator's they are those of a token that is accepted.
+func (v *Validator) named(read *strictjwt.Claims, text string) Token {
 	token := Token{Issuer: read.Issuer}
+	if v.isNamed(read.Issuer) {
+		token.Issuer = v.issuer
+	}
 	for i := range scopes {
 		scopes[i].read(&token, read)
+	}
+	if token.ID == "" && v.derivedID {
+		token.ID = derivedID(text)
 	}
 	return token
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/known"
 	"github.com/pgrevoke/revoke/internal/testkit"
 	"github.com/pgrevoke/revoke/revoketest"
 )
@@ -474,4 +475,18 @@ func TestIssuerAliases(t *testing.T) {
 		t.Parallel()
 		refused(t, es256(t, neverAsked{t}), testkit.Mint(t, map[string]string{"iss": `"` + alias + `"`}), revoke.ErrInvalidToken, jwt.ErrTokenInvalidIssuer)
 	})
+}
+
+// TestRefusalNamesTheIdentity has the error of a refused token name it as an accepted one is named.
+func TestRefusalNamesTheIdentity(t *testing.T) {
+	t.Parallel()
+	v := es256(t, neverAsked{t}, revoke.WithDerivedID(), revoke.WithIssuerAliases("alias"), revoke.WithClaimNames(revoke.ClaimNames{Subject: "oid"}))
+	text := testkit.Mint(t, map[string]string{"iss": `"alias"`, "jti": "", "oid": `"oid-1"`, "exp": testkit.At(-time.Second)})
+	want := testkit.Value(v.Identify(t.Context(), text))(t)
+	_, err := v.Validate(t.Context(), text)
+	testkit.WantError(t, err, revoke.ErrInvalidToken)
+	got, ok := known.Token[revoke.Token](err)
+	if !ok || got.Issuer != want.Issuer || got.ID != want.ID || got.Subject != want.Subject || got.SessionID != want.SessionID {
+		t.Errorf("the error names %+v, want %+v", got, want)
+	}
 }
