@@ -161,7 +161,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		"identity: an alias is kept under its own name": {
 			File: "validator.go", Tests: "TestIssuerAliases",
-			Edits: []string{"		Issuer:    v.issuer,\n", "		Issuer:    cmp.Or(read.Issuer, v.issuer),\n", `import (`, "import (\n	\"cmp\""},
+			Edits: []string{"		Issuer:     v.issuer,\n", "		Issuer:     cmp.Or(read.Issuer, v.issuer),\n", `import (`, "import (\n	\"cmp\""},
 		},
 		"identity: a session is required under an alias": {
 			File: "validator.go", Tests: "TestRequiresSessionOfNames",
