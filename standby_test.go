@@ -333,18 +333,21 @@ func TestSynchronousStandby(t *testing.T) {
 				_, err := probe.Exec(t.Context(), "SELECT pg_logical_emit_message(true, 'probe', '')")
 				done <- err
 			}()
-			select {
-			case err := <-done:
-				testkit.Must(t, err)
-				continue
-			case <-time.After(20 * time.Millisecond):
-			}
-			if waits(1)() {
+			ended := false
+			testkit.Eventually(t, "the probe ends, or waits", func() bool {
+				select {
+				case err := <-done:
+					testkit.Must(t, err)
+					ended = true
+				default:
+				}
+				return ended || waits(1)()
+			})
+			if !ended {
 				testkit.Exec(t, admin, "SELECT pg_cancel_backend(pid) "+waiting)
 				testkit.Must(t, <-done)
 				return
 			}
-			testkit.Must(t, <-done)
 		}
 	}
 	t.Cleanup(func() {
