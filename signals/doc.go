@@ -2,7 +2,8 @@
 // http.Handler:
 //
 //   - [NewBackChannelLogout] receives the logouts of OpenID providers, such as Keycloak and Auth0
-//     (OpenID Connect Back-Channel Logout 1.0).
+//     (OpenID Connect Back-Channel Logout 1.0). [NewBackChannelLogoutSet] receives those of
+//     several.
 //   - [NewGlobalTokenRevocation] receives the requests by which identity providers and security
 //     tools log a user out of everything, such as Okta's Universal Logout
 //     (draft-parecki-oauth-global-token-revocation).

@@ -63,6 +63,7 @@ func TestLogoutToken(t *testing.T) {
 		{"the other client", true, with("aud", `"another-app"`)},
 		{"no sub", true, with("sub", "")},
 		{"no sid", true, with("sid", "")},
+		{"sid is null", true, with("sid", "null")},
 		{"other events", true, with("events", `{"revoke_offline_access":true,`+logoutEvents[1:])},
 		{"an event with members", true, with("events", `{"http://schemas.openid.net/event/backchannel-logout":{"a":[1]}}`)},
 		{"other claims", true, beside(`"typ":"Logout","trace_id":"x","a":{"nonce":1}`)},
@@ -137,6 +138,14 @@ func TestLogoutToken(t *testing.T) {
 		{"§2.4 Sub beside sub", false, beside(`"Sub":"eve"`)},
 		{"§2.4 empty sub", false, with("sub", `""`)},
 		{"§2.4 sid is a number", false, with("sid", `7`)},
+		{"§2.4 sid is null, and twice", false, func(tb testing.TB) string {
+			tb.Helper()
+			return logoutOf(tb, map[string]string{"sid": "null"}, `"sid":"phone"`)
+		}},
+		{"§2.4 sub and sid are null", false, func(tb testing.TB) string {
+			tb.Helper()
+			return logoutOf(tb, map[string]string{"sub": "null", "sid": "null"})
+		}},
 		{"§2.4 neither sub nor sid", false, func(tb testing.TB) string {
 			tb.Helper()
 			return logoutOf(tb, map[string]string{"sub": "", "sid": ""})

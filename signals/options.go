@@ -10,6 +10,7 @@ import (
 	"github.com/pgrevoke/revoke/internal/absent"
 	"github.com/pgrevoke/revoke/internal/endpoint"
 	"github.com/pgrevoke/revoke/internal/logout"
+	"github.com/pgrevoke/revoke/internal/oneline"
 )
 
 // Defaults of the options.
@@ -29,8 +30,8 @@ const (
 // this name in packages revokehttp and oauth are the same value.
 var ErrBadRequest = endpoint.ErrBadRequest
 
-// Option configures [NewBackChannelLogout] and [NewGlobalTokenRevocation]. An option that
-// belongs to one of them is an error for the other.
+// Option configures [NewBackChannelLogout], [NewBackChannelLogoutSet] and
+// [NewGlobalTokenRevocation]. An option that does not belong to a constructor is an error of it.
 type Option func(*options) error
 
 type options struct {
@@ -43,6 +44,7 @@ type options struct {
 // The constructors, by name.
 const (
 	newBackChannelLogout     = "NewBackChannelLogout"
+	newBackChannelLogoutSet  = "NewBackChannelLogoutSet"
 	newGlobalTokenRevocation = "NewGlobalTokenRevocation"
 )
 
@@ -61,7 +63,7 @@ func WithRealm(realm string) Option {
 // WithRetryAfter sets Retry-After in answers of 503, rounded up to seconds. Default:
 // [DefaultRetryAfter].
 func WithRetryAfter(d time.Duration) Option {
-	return func(o *options) error { return o.SetRetryAfter(d) }
+	return func(o *options) error { return oneline.Join(o.ofReceiver("WithRetryAfter"), o.SetRetryAfter(d)) }
 }
 
 // WithIssuerLag says by how much the provider's stamps may lie behind the true time: where it
@@ -96,8 +98,23 @@ func WithReport(report func(r *http.Request, err error)) Option {
 func WithRecord(opts ...revoke.RevokeOption) Option {
 	return func(o *options) error {
 		o.record = opts
-		return o.record.Check()
+		return oneline.Join(o.ofReceiver("WithRecord"), o.record.Check())
 	}
+}
+
+// ofReceiver refuses an option of a receiver for a set, in which each receiver has its own.
+func (o *options) ofReceiver(option string) error {
+	if o.constructor == newBackChannelLogoutSet {
+		return errors.New(option + " is an option of each receiver of the set")
+	}
+	return nil
+}
+
+// newOptions applies options to the defaults.
+func newOptions(constructor string, opts []Option) (options, error) {
+	o := options{Settings: endpoint.NewSettings(), constructor: constructor, issuerLag: DefaultIssuerLag}
+	err := endpoint.Apply(&o, opts)
+	return o, err
 }
 
 // receiver is what both handlers share.
@@ -108,15 +125,15 @@ type receiver struct {
 
 // newReceiver returns a receiver. reason is the default reason of its revocations.
 func newReceiver(constructor, reason string, store revoke.Store, opts []Option) (receiver, error) {
-	rec := receiver{options{Settings: endpoint.NewSettings(), constructor: constructor, issuerLag: DefaultIssuerLag}, store}
 	if absent.Is(store) {
 		return receiver{}, errors.New("store is nil")
 	}
-	if err := endpoint.Apply(&rec.options, opts); err != nil {
+	o, err := newOptions(constructor, opts)
+	if err != nil {
 		return receiver{}, err
 	}
-	rec.record = rec.record.Over(revoke.WithReason(reason))
-	return rec, nil
+	o.record = o.record.Over(revoke.WithReason(reason))
+	return receiver{o, store}, nil
 }
 
 // receive answers with status if do returns nil. do returns nil only when the revocation is

@@ -83,6 +83,9 @@ type Claim struct {
 	// Optional says that "" and null count as absence, and so does [] where an audience is read.
 	Optional bool
 
+	// Nullable says that null alone counts as absence.
+	Nullable bool
+
 	// Number says that an identifier may also be a number, which counts as its decimal digits.
 	Number bool
 }
@@ -104,7 +107,7 @@ func Registered() []string {
 // isAbsent reports whether the value of a claim counts as none.
 func (claim *Claim) isAbsent(value string) bool {
 	if !claim.Optional {
-		return false
+		return claim.Nullable && value == "null"
 	}
 	return value == `""` || value == "null" || claim.As == "aud" && isEmptyArray(value)
 }

@@ -58,7 +58,7 @@ const LogoutType = "logout+jwt"
 
 // LogoutToken is the kind of logout tokens (OpenID Connect Back-Channel Logout 1.0).
 // Their typ is recommended, but §4.1 demands that one without it is accepted. Older
-// providers write "JWT".
+// providers write "JWT". Some write null for a session or a user that a logout does not name.
 var LogoutToken = Kind{
 	Type: func(typ string) error {
 		if typ != "" && typ != "jwt" && typ != LogoutType {
@@ -66,7 +66,9 @@ var LogoutToken = Kind{
 		}
 		return nil
 	},
-	Claims: Named(append(Registered(), "events", "nonce")...),
+	Claims: replace(Named(append(Registered(), "events", "nonce")...), []Claim{
+		{Name: "sub", As: "sub", Nullable: true}, {Name: "sid", As: "sid", Nullable: true},
+	}),
 }
 
 // MediaType returns the form of a typ in which two are compared: in lower case, without
