@@ -276,7 +276,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		"coalescer: a query has no limit": {
 			File: "postgres_coalesce.go", Tests: "TestCoalescedAnswers",
-			Edits: []string{"if len(batch) == maxCoalesced {", "if len(batch) == 1<<20 {"},
+			Edits: []string{"tokens+w.tokens > maxCoalesced {", "tokens+w.tokens > 1<<20 {"},
 		},
 		"coalescer: a tracer that ends the goroutine stops the queue": {
 			File: "postgres_coalesce.go", Tests: "TestCoalescedTracer",

@@ -88,7 +88,7 @@ func (p *Postgres) check(ctx context.Context, token Token) error {
 	if err != nil {
 		return fmt.Errorf("revoke: Check: %w", err)
 	}
-	a, err := p.ask(ctx, rowKeys(keys))
+	a, err := p.ask(ctx, rowKeys(keys), 1)
 	if err != nil {
 		return p.fail(ctx, "Check", err)
 	}
@@ -107,10 +107,79 @@ func (p *Postgres) ofToken(v *Verdict, token Token) (keys [scopeCount][16]byte, 
 	return keys, err
 }
 
-// ask asks about the keys in a query of their own, or in one that is shared.
-func (p *Postgres) ask(ctx context.Context, keys [][16]byte) (answer, error) {
+// CheckEach is Check of many tokens, in queries of up to 1,024 of them, one after the other. It is
+// for what looks again at many tokens at once, such as revokehttp.Watcher. The result has an error
+// or nil for each token, in the order of tokens; the hooks hear of each. If a query fails, its error
+// stands for the tokens of the queries after it too, which are not sent.
+func (p *Postgres) CheckEach(ctx context.Context, tokens []Token) []error {
+	if p.hooks.check == nil {
+		return p.checkEach(ctx, tokens)
+	}
+	start := time.Now()
+	errs := p.checkEach(ctx, tokens)
+	duration := time.Since(start)
+	for _, err := range errs {
+		event := CheckEvent{Duration: duration, Err: err, Cancelled: cancelled.ByCaller(ctx, err)}
+		for _, hook := range p.hooks.check {
+			hook.OnCheck(ctx, event)
+		}
+	}
+	return errs
+}
+
+func (p *Postgres) checkEach(ctx context.Context, tokens []Token) []error {
+	errs := make([]error, len(tokens))
+	var outage error
+	for first := 0; first < len(tokens); first += maxCoalesced {
+		last := min(first+maxCoalesced, len(tokens))
+		outage = p.checkBatch(ctx, tokens[first:last], errs[first:last], outage)
+	}
+	return errs
+}
+
+// checkBatch checks the tokens of one query, unless there is an outage already. It returns the
+// outage.
+func (p *Postgres) checkBatch(ctx context.Context, tokens []Token, errs []error, outage error) error {
+	verdicts := make([]Verdict, len(tokens))
+	keys := make([][scopeCount][16]byte, len(tokens))
+	var asked [][16]byte
+	count := 0
+	for i := range tokens {
+		found, err := p.ofToken(&verdicts[i], tokens[i])
+		if err != nil {
+			errs[i] = fmt.Errorf("revoke: CheckEach: %w", err)
+			continue
+		}
+		keys[i] = found
+		asked = append(asked, rowKeys(found)...)
+		count++
+	}
+	var a answer
+	if outage == nil && count > 0 {
+		var err error
+		if a, err = p.ask(ctx, sortedKeys(asked), count); err != nil {
+			outage = p.fail(ctx, "CheckEach", err)
+		}
+	}
+	for i := range tokens {
+		switch {
+		case errs[i] != nil:
+		case outage != nil:
+			errs[i] = outage
+		default:
+			a.tell(&verdicts[i], keys[i])
+			if err := verdicts[i].Check(a.now); err != nil {
+				errs[i] = refuse("CheckEach", err)
+			}
+		}
+	}
+	return outage
+}
+
+// ask asks about the keys of so many tokens in a query of their own, or in one that is shared.
+func (p *Postgres) ask(ctx context.Context, keys [][16]byte, tokens int) (answer, error) {
 	if p.checks != nil {
-		a, err := p.checks.ask(ctx, keys)
+		a, err := p.checks.ask(ctx, keys, tokens)
 		if err != nil && !errors.As(err, new(acquireError)) {
 			err = p.database.explain(err)
 		}

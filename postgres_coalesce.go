@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// maxCoalesced bounds how many checks share a query, so that one answer does not take long.
+// maxCoalesced bounds how many tokens share a query, so that one answer does not take long.
 const maxCoalesced = 1024
 
 // coalescer lets checks that come at the same time share round trips. A few queries run at
@@ -38,6 +38,8 @@ type coalescer struct {
 // waiter is a check in the queue or in a query. One that has been answered serves another
 // check, because to make a channel and a timer for each would cost a sixth of the throughput.
 type waiter struct {
+	tokens int // that the keys are of, for the size of a query
+
 	keys [][16]byte
 	gone bool // under the lock: no query need be sent for it
 
@@ -47,8 +49,9 @@ type waiter struct {
 	late   *time.Timer
 }
 
-// ask asks about the keys, together with other callers, and for no longer than the timeout.
-func (c *coalescer) ask(ctx context.Context, keys [][16]byte) (answer, error) {
+// ask asks about the keys of so many tokens, together with other callers, and for no longer than the
+// timeout.
+func (c *coalescer) ask(ctx context.Context, keys [][16]byte, tokens int) (answer, error) {
 	if err := ctx.Err(); err != nil {
 		return answer{}, err
 	}
@@ -58,6 +61,7 @@ func (c *coalescer) ask(ctx context.Context, keys [][16]byte) (answer, error) {
 	} else {
 		w = &waiter{done: make(chan struct{}, 1), late: time.NewTimer(c.timeout)}
 	}
+	w.tokens = tokens
 	w.keys = keys
 	c.mu.Lock()
 	c.waiting = append(c.waiting, w)
@@ -112,14 +116,15 @@ func (c *coalescer) next() []*waiter {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var batch []*waiter
-	taken := 0
+	taken, tokens := 0, 0
 	for _, w := range c.waiting {
-		if len(batch) == maxCoalesced {
+		if batch != nil && tokens+w.tokens > maxCoalesced {
 			break
 		}
 		taken++
 		if !w.gone {
 			batch = append(batch, w)
+			tokens += w.tokens
 		}
 	}
 	if taken == len(c.waiting) {
@@ -169,6 +174,11 @@ func keysOf(batch []*waiter) [][16]byte {
 	for _, w := range batch {
 		keys = append(keys, w.keys...)
 	}
+	return sortedKeys(keys)
+}
+
+// sortedKeys returns keys in their order in the index, each once. It changes the slice.
+func sortedKeys(keys [][16]byte) [][16]byte {
 	slices.SortFunc(keys, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
 	return slices.Compact(keys)
 }

@@ -122,6 +122,38 @@ func (m *Mirror) Check(ctx context.Context, token revoke.Token) error {
 	return err
 }
 
+// CheckEach is Check of many tokens. Those that memory does not answer go to the store's CheckEach
+// together. The result has an error or nil for each token, in the order of tokens.
+func (m *Mirror) CheckEach(ctx context.Context, tokens []revoke.Token) []error {
+	start := time.Now()
+	errs := make([]error, len(tokens))
+	var rest []int // indices of tokens that the store is asked about
+	for i, token := range tokens {
+		answered, err := m.fromMemory(ctx, token)
+		if errs[i] = err; !answered {
+			rest = append(rest, i)
+			continue
+		}
+		for _, hook := range m.hooks.check {
+			hook.OnCheck(ctx, revoke.CheckEvent{
+				FromMemory: true, Duration: time.Since(start), Err: err, Cancelled: cancelled.ByCaller(ctx, err),
+			})
+		}
+	}
+	if len(rest) == 0 {
+		return errs
+	}
+	m.fallbacks.Add(uint64(len(rest)))
+	asked := make([]revoke.Token, len(rest))
+	for i, at := range rest {
+		asked[i] = tokens[at]
+	}
+	for i, err := range m.store.CheckEach(ctx, asked) { // which tells the hooks
+		errs[rest[i]] = err
+	}
+	return errs
+}
+
 // fromMemory answers a check, unless Postgres must be asked.
 func (m *Mirror) fromMemory(ctx context.Context, token revoke.Token) (answered bool, err error) {
 	// Before the lookup, so that the lookup sees at least what the mark stands for.

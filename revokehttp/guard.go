@@ -52,7 +52,7 @@ func NewGuard(validator Validator, opts ...Option) (*Guard, error) {
 
 // Require calls next if the request's token is accepted, and otherwise answers the request itself.
 // next gets the token with [TokenFromContext]. Each request is checked anew. A revocation does not
-// end a request that was passed on before, such as a stream.
+// end a request that was passed on before, such as a stream: see [Watcher].
 //
 // A Bearer header decides alone: with it the cookie of [WithCookie] does not count, whether the
 // header's token is accepted or not. Two Authorization headers are answered with 400.
@@ -154,10 +154,23 @@ func (g *Guard) credentials(r *http.Request) (text string, fromCookie bool, err 
 }
 
 func (g *Guard) checkOrigin(r *http.Request) error {
+	if isWebSocket(r) {
+		// Its handshake is a GET, of which a page of another site can use the answer: no CORS applies
+		// (CWE-1385).
+		r = r.WithContext(r.Context())
+		r.Method = http.MethodPost
+	}
 	if err := g.crossOrigin.Check(r); err != nil {
 		return fmt.Errorf("%w: %w", ErrCrossOrigin, err)
 	}
 	return nil
+}
+
+// isWebSocket reports whether a request is the handshake of a WebSocket (RFC 6455 §4.1). Proxies drop
+// Upgrade from the requests by which they ask, and no page can set the other header fields.
+func isWebSocket(r *http.Request) bool {
+	return lists(strings.Join(r.Header.Values("Upgrade"), ","), "websocket") ||
+		r.Header.Get("Sec-WebSocket-Key") != "" || r.Header.Get("Sec-WebSocket-Version") != ""
 }
 
 // accepted is the token of a request, in its context.
