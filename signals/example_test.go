@@ -93,7 +93,8 @@ func ExampleNewGlobalTokenRevocation() {
 	const okta, endpoint = "https://example.okta.com", "https://app.example/global-token-revocation"
 	mount := func(mux *http.ServeMux, store revoke.Store, oktaKeys jwt.Keyfunc, userOf func(ctx context.Context, email string) (string, error)) error {
 		callers, err := revoke.NewValidator(store, okta, revoke.AudienceOf(endpoint), oktaKeys, []string{"RS256"},
-			revoke.WithTokenType("global-token-revocation+jwt"), revoke.WithMaxLifetime(time.Hour))
+			revoke.WithTokenType("global-token-revocation+jwt"), revoke.WithMaxLifetime(time.Hour),
+			revoke.WithIssuerSkew(15*time.Second)) // as NewBackChannelLogout allows its provider
 		if err != nil {
 			return err
 		}

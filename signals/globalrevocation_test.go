@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pgrevoke/revoke"
@@ -258,6 +259,30 @@ func TestGlobalRevocationOnce(t *testing.T) {
 	testkit.WantAnswer(t, testkit.Serve(handler, bob), 401, invalidToken)
 	if epochs := testkit.Value(a.Epochs(t.Context(), revoke.User{Issuer: providerIssuer, Subject: "bob"}))(t); epochs.User != 0 {
 		t.Errorf("bob is logged out by a spent assertion: %v", epochs)
+	}
+}
+
+// TestGlobalRevocationClockAhead accepts an assertion from a clock that is as far ahead as that of a
+// back-channel logout may be.
+func TestGlobalRevocationClockAhead(t *testing.T) {
+	t.Parallel()
+	testkit.TestKeys()
+	for ahead, status := range map[time.Duration]int{15 * time.Second: 204, 16 * time.Second: 401} {
+		t.Run(ahead.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				a, _ := newRelyingAppInMemory(t, true)
+				callers := testkit.Value(revoke.NewValidator(a, providerIssuer, revoke.AnyAudience(), testkit.Keyfunc("ES256"), es256,
+					revoke.WithTokenType("global-token-revocation+jwt"), revoke.WithIssuerSkew(15*time.Second)))(t)
+				handler := testkit.Value(revokehttp.NewGuard(callers))(t).Require(
+					testkit.Value(signals.NewGlobalTokenRevocation(a, assertionOf, []string{providerIssuer}, nil))(t))
+				assertion := testkit.SignRaw(t, "ES256", `{"alg":"ES256","typ":"global-token-revocation+jwt"}`,
+					claimsText(map[string]string{"iat": at(ahead), "sid": "", "events": ""}))
+				if w := testkit.Serve(handler, callFor(issSub, assertion)); w.Code != status {
+					t.Errorf("%d, want %d", w.Code, status)
+				}
+			})
+		})
 	}
 }
 
