@@ -27,6 +27,9 @@
 // process is refused; a logout through the Postgres behind the mirror reaches it only within the
 // mirror's bound.
 //
+// A [Watcher] ends streams when their token ends. [Guard.ForwardAuth] is for proxies that ask about
+// each request.
+//
 // A caller is told that a token is not accepted, and not why (RFC 6750). The reason goes to the
 // function of [WithReport]; [LogTo] makes one that logs it, with the names of a token that has a
 // verified signature. No error of this package contains a token.
