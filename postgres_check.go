@@ -107,10 +107,11 @@ func (p *Postgres) ofToken(v *Verdict, token Token) (keys [scopeCount][16]byte, 
 	return keys, err
 }
 
-// CheckEach is Check of many tokens, in queries of up to 1,024 of them, one after the other. It is
-// for what looks again at many tokens at once, such as revokehttp.Watcher. The result has an error
-// or nil for each token, in the order of tokens; the hooks hear of each. If a query fails, its error
-// stands for the tokens of the queries after it too, which are not sent.
+// CheckEach is Check of many tokens, in queries of up to 1,024 of them, one after the
+// other. It is for what looks again at many tokens at once, such as revokehttp.Watcher. The
+// result has an error or nil for each token, in the order of tokens; the hooks hear of
+// each. If a query fails, its error stands for the tokens of the queries after it too,
+// which are not sent.
 func (p *Postgres) CheckEach(ctx context.Context, tokens []Token) []error {
 	if p.hooks.check == nil {
 		return p.checkEach(ctx, tokens)

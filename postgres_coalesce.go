@@ -49,8 +49,8 @@ type waiter struct {
 	late   *time.Timer
 }
 
-// ask asks about the keys of so many tokens, together with other callers, and for no longer than the
-// timeout.
+// ask asks about the keys of so many tokens, together with other callers, and for no longer
+// than the timeout.
 func (c *coalescer) ask(ctx context.Context, keys [][16]byte, tokens int) (answer, error) {
 	if err := ctx.Err(); err != nil {
 		return answer{}, err

@@ -52,7 +52,7 @@ func (c chat) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 	for {
 		_, message, err := conn.Read(r.Context()) // ends with the token
 		if err != nil {
@@ -83,11 +83,12 @@ func Example_webSocket() {
 	defer server.Close()
 
 	text := exampleToken()
-	conn, _, err := websocket.Dial(ctx, server.URL, &websocket.DialOptions{Subprotocols: []string{"chat", "bearer." + text}})
+	options := &websocket.DialOptions{Subprotocols: []string{"chat", "bearer." + text}}
+	conn, _, err := websocket.Dial(ctx, server.URL, options) //nolint:bodyclose // Dial closes it
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 	if err := conn.Write(ctx, websocket.MessageText, []byte("hello")); err != nil {
 		log.Fatal(err)
 	}
@@ -104,7 +105,7 @@ func Example_webSocket() {
 	_, _, err = conn.Read(ctx)
 	fmt.Println("the client is disconnected:", err != nil)
 	fmt.Println("ended by a revocation:", errors.Is(<-ended, revoke.ErrRevoked))
-	_, answer, err := websocket.Dial(ctx, server.URL, &websocket.DialOptions{Subprotocols: []string{"chat", "bearer." + text}})
+	_, answer, err := websocket.Dial(ctx, server.URL, options) //nolint:bodyclose // as above
 	if err == nil {
 		log.Fatal("a revoked token opens a WebSocket")
 	}

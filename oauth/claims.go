@@ -3,11 +3,13 @@ package oauth
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/endpoint"
 	"github.com/pgrevoke/revoke/internal/strictjwt"
 )
 
@@ -69,6 +71,25 @@ func (c *claims) text(name string) string {
 		return ""
 	}
 	return text
+}
+
+// scope returns the claim scope as RFC 7662 §2.2 defines it: a string. Some issuers write
+// an array. A value in it that is no scope, such as one with a space, would pass for two,
+// so then scope is "".
+func (c *claims) scope() string {
+	if !strings.HasPrefix(c.values["scope"], "[") {
+		return c.text("scope")
+	}
+	var list []string
+	if json.Unmarshal([]byte(c.values["scope"]), &list) != nil || slices.ContainsFunc(list, isNoScope) {
+		return ""
+	}
+	return strings.Join(list, " ")
+}
+
+// isNoScope reports whether a text is no scope-token (RFC 6749 §3.3).
+func isNoScope(text string) bool {
+	return text == "" || strings.Contains(text, " ") || !endpoint.IsQuotable(text)
 }
 
 // isObject reports whether a claim is an object.

@@ -24,6 +24,87 @@ type Client struct {
 	Public bool   // the client has no secret (RFC 6749 §2.1), so its id alone identifies it
 }
 
+// Authenticator finds out which client made a request: an [AuthenticateClient], by id and
+// secret, or an [Authenticate], in another way.
+type Authenticator interface {
+	client(r *http.Request, form url.Values) (Client, error)
+
+	// challenge returns WWW-Authenticate for a client that is refused with err.
+	challenge(realm string, err error) string
+}
+
+// Authenticate returns the client that made a request, for clients that authenticate in another way
+// than by a secret: by a bearer token (RFC 7662 §2.1), a certificate (mTLS, RFC 8705), or an
+// assertion (private_key_jwt, RFC 7523). Such a client can be an API that has no client id: then ID
+// names it in another way. The body has been read, and r.PostForm has its parameters, such as
+// client_assertion; each of those of client authentication occurs once at most. ctx is as for
+// AuthenticateClient, and the function is called from several goroutines.
+//
+//   - An error that matches [ErrInvalidClient], revoke.ErrInvalidToken, revoke.ErrRevoked or
+//     revokehttp.ErrNoToken refuses the client with 401.
+//   - [ErrNotAllowed] says that it may not use the endpoint, and is answered with 403.
+//   - [ErrBadRequest] is answered with 400.
+//   - Any other error is an outage, and is answered with 503; so is one that matches
+//     revoke.ErrUnavailable beside one of these.
+//
+// A bearer token with which a client authenticates must be of a kind for this endpoint: with an
+// audience or a scope of its own. Otherwise the token of a user opens the endpoint (RFC 7662 §4).
+type Authenticate func(r *http.Request) (Client, error)
+
+// client returns the client that made the request.
+func (a Authenticate) client(r *http.Request, form url.Values) (Client, error) {
+	r = r.WithContext(r.Context())
+	r.Form, r.PostForm = form, form
+	client, err := a(r)
+	switch {
+	case err == nil:
+		return checkedClient(client)
+	case errors.Is(err, revoke.ErrUnavailable):
+		return Client{}, fmt.Errorf("authenticating the client: %w", outageOnly(err))
+	case errors.Is(err, revoke.ErrInvalidToken), errors.Is(err, revoke.ErrRevoked):
+		return Client{}, refusal(http.StatusUnauthorized, "invalid_token", "the token of the client is not accepted", err)
+	case errors.Is(err, ErrInvalidClient), errors.Is(err, endpoint.ErrNoToken):
+		return Client{}, invalidClient(err)
+	case errors.Is(err, ErrNotAllowed):
+		return Client{}, refusal(http.StatusForbidden, "insufficient_scope", "the client may not use this endpoint", err)
+	case errors.Is(err, ErrBadRequest):
+		return Client{}, endpoint.InvalidRequest("the credentials are not presented as they should be").Because(err)
+	}
+	return Client{}, fmt.Errorf("%w: authenticating the client: %w", revoke.ErrUnavailable, outageOnly(err))
+}
+
+// outageOnly returns an outage that carries the text of an error: the answer that the error
+// contains, such as that of another endpoint, is not this one's.
+func outageOnly(err error) error {
+	if answer := (*endpoint.Error)(nil); errors.As(err, &answer) {
+		return fmt.Errorf("%w: %s", revoke.ErrUnavailable, err.Error())
+	}
+	return err
+}
+
+func (Authenticate) challenge(realm string, err error) string {
+	challenge := `Bearer realm="` + realm + `"`
+	answer := (*endpoint.Error)(nil)
+	if errors.As(err, &answer) && (answer.Code == "invalid_token" || answer.Code == "insufficient_scope") {
+		challenge += `, error="` + answer.Code + `"`
+	}
+	return challenge
+}
+
+// refusal returns an answer. The cause is for the report.
+func refusal(status int, code, description string, cause error) error {
+	return (&endpoint.Error{Status: status, Code: code, Description: description}).Because(cause)
+}
+
+// checkedClient returns a client if its id can be compared with claims, and be the actor of a
+// revocation.
+func checkedClient(client Client) (Client, error) {
+	if err := strictjwt.CheckID("the id of the authenticated client", client.ID); err != nil {
+		return Client{}, fmt.Errorf("%w: %w", revoke.ErrUnavailable, err)
+	}
+	return client, nil
+}
+
 // AuthenticateClient returns the client with this id and secret. It compares the secret in constant
 // time, or by its hash. The secret is empty if the request has none. Then the request is refused
 // unless the client is Public, even if AuthenticateClient returns no error.
@@ -67,13 +148,13 @@ func (a AuthenticateClient) client(r *http.Request, form url.Values) (Client, er
 			refused = cmp.Or(refused, fmt.Errorf("%w: it has a secret and presents none", ErrInvalidClient))
 			continue
 		}
-		// The id is compared with claims, and is the actor of a revocation.
-		if err := strictjwt.CheckID("the id of the authenticated client", client.ID); err != nil {
-			return Client{}, fmt.Errorf("%w: %w", revoke.ErrUnavailable, err)
-		}
-		return client, nil
+		return checkedClient(client)
 	}
 	return Client{}, invalidClient(refused)
+}
+
+func (AuthenticateClient) challenge(realm string, _ error) string {
+	return `Basic realm="` + realm + `"`
 }
 
 // invalidClient returns the answer to a client that is refused. The cause is for the report.
@@ -81,9 +162,7 @@ func invalidClient(cause error) error {
 	if cause == nil {
 		cause = fmt.Errorf("%w: the request names none", ErrInvalidClient)
 	}
-	return (&endpoint.Error{
-		Status: http.StatusUnauthorized, Code: "invalid_client", Description: "the client could not be authenticated",
-	}).Because(cause)
+	return refusal(http.StatusUnauthorized, "invalid_client", "the client could not be authenticated", cause)
 }
 
 // clientCredentials returns what the request's credentials may mean, the likelier first: one

@@ -31,10 +31,10 @@ func newRecorder(tb testing.TB, callback oauth.AuthenticateClient) *recorder {
 	tb.Helper()
 	memory := revoketest.NewMemory()
 	rec := new(recorder)
-	rec.Handler = testkit.Value(oauth.NewRevocation(memory, func(ctx context.Context, id, secret string) (oauth.Client, error) {
+	rec.Handler = testkit.Value(oauth.NewRevocation(memory, oauth.AuthenticateClient(func(ctx context.Context, id, secret string) (oauth.Client, error) {
 		rec.calls = append(rec.calls, pair{id, secret})
 		return callback(ctx, id, secret)
-	}, kindsOver(tb, memory), rec.reports.option()))(tb)
+	}), kindsOver(tb, memory), rec.reports.option()))(tb)
 	return rec
 }
 

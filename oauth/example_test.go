@@ -74,7 +74,7 @@ func ExampleNewRevocation() {
 	access, refresh := exampleValidator(store, "at+jwt"), exampleValidator(store, "rt+jwt")
 
 	// An AuthenticateClient of the app's.
-	authenticate := exampleClients
+	authenticate := oauth.AuthenticateClient(exampleClients)
 	kinds := []oauth.Tokens{oauth.AccessTokens(access), oauth.RefreshTokens(refresh)}
 	revocation, err := oauth.NewRevocation(store, authenticate, kinds)
 	if err != nil {
@@ -97,7 +97,7 @@ func ExampleNewIntrospection() {
 	// In an app the store is a *revoke.Postgres.
 	store := revoketest.NewMemory(revoketest.WithClock(exampleClock))
 	kinds := []oauth.Tokens{oauth.AccessTokens(exampleValidator(store, "at+jwt"))}
-	introspection, err := oauth.NewIntrospection(exampleClients, kinds)
+	introspection, err := oauth.NewIntrospection(oauth.AuthenticateClient(exampleClients), kinds)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -56,12 +56,12 @@ func FuzzEndpoints(f *testing.F) {
 		form, formErr := url.ParseQuery(body)
 		var calls []pair
 		authenticated := "" // the client
-		callback := func(ctx context.Context, id, secret string) (oauth.Client, error) {
+		callback := oauth.AuthenticateClient(func(ctx context.Context, id, secret string) (oauth.Client, error) {
 			calls = append(calls, pair{id, secret})
 			client, err := authenticate(ctx, id, secret)
 			authenticated = client.ID
 			return client, err
-		}
+		})
 		send := func(handler http.Handler) *httptest.ResponseRecorder {
 			calls, authenticated = nil, ""
 			w := testkit.Serve(handler, postBody(header, body))

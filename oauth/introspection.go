@@ -21,7 +21,7 @@ type introspection struct{ tokenEndpoint }
 
 // NewIntrospection returns the OAuth 2.0 introspection endpoint (RFC 7662): a handler of POST
 // with a form, in which a client, such as an API that cannot verify tokens itself, asks whether
-// a token is accepted. The client authenticates as at [NewRevocation], and must have a secret.
+// a token is accepted. The client authenticates as at [NewRevocation], and must not be Public.
 // NewIntrospection starts nothing. The error names the wrong argument or option.
 //
 // Each answer comes from the validator, and so from its checker. A token that is expired,
@@ -32,13 +32,14 @@ type introspection struct{ tokenEndpoint }
 //     token has. iss, sub, jti and sid are the identity by which the validator knows the token,
 //     also where the issuer writes it under another name (revoke.WithClaimNames,
 //     revoke.WithIssuerAliases, revoke.WithDerivedID);
-//   - scope and username, if they are strings;
+//   - scope, if it is a string or an array of strings, and username, if it is a string. An array
+//     becomes a string with spaces (RFC 7662 §2.2);
 //   - cnf, if it is an object: a token that is bound to a key must not be used without it (RFC 8705
 //     §3.2). Such a token is active only if its validator has revoke.WithBoundTokens;
 //   - for access tokens token_type: "DPoP" if cnf has jkt (RFC 9449 §6.2), and otherwise "Bearer".
 //
 // Other claims are left out, so a claim cannot pass for a member of the answer. [WithMembers] adds
-// members.
+// members, and [WithDisclosure] withholds some from a client, or all.
 //
 // A refresh token is active only for the client to which it was issued: an API that does not check
 // token_type would take it for an access token. With [WithAnyClient] it is active for no client.
@@ -46,7 +47,7 @@ type introspection struct{ tokenEndpoint }
 // 401 and 503 are as at NewRevocation: a token is never called inactive because an answer is
 // missing. The function of [WithReport] also gets the reason why a token is inactive:
 // revoke.ErrRevoked, revoke.ErrInvalidToken or [ErrNotAllowed].
-func NewIntrospection(authenticate AuthenticateClient, kinds []Tokens, opts ...Option) (http.Handler, error) {
+func NewIntrospection(authenticate Authenticator, kinds []Tokens, opts ...Option) (http.Handler, error) {
 	shared, err := newTokenEndpoint(newIntrospection, authenticate, kinds, opts)
 	if err != nil {
 		return nil, err
@@ -79,10 +80,13 @@ func (e *introspection) introspect(ctx context.Context, client Client, text stri
 	if err != nil {
 		return nil, err
 	}
-	if active.kind.refresh && active.client != client.ID || e.mayIntrospect != nil && !e.mayIntrospect(client, active.verified) {
+	if active.kind.refresh && active.client != client.ID {
 		return nil, known.With(ErrNotAllowed, active.token)
 	}
 	members := active.members()
+	if err := e.withhold(ctx, client, active.verified, members); err != nil {
+		return nil, known.With(err, active.token)
+	}
 	if e.members != nil {
 		more, err := e.members(ctx, client, active.verified)
 		if isRefused(err) {
@@ -98,6 +102,32 @@ func (e *introspection) introspect(ctx context.Context, client Client, text stri
 		return nil, fmt.Errorf("%w: encoding the answer: %w", revoke.ErrUnavailable, err)
 	}
 	return body, nil
+}
+
+// limits are the members without which a client could use a token for longer, or for more, than the
+// token is for.
+var limits = []string{"active", "exp", "nbf", "aud", "cnf", "token_type"}
+
+// withhold takes those members out of the answer that the client may not learn. The error matches
+// ErrNotAllowed, or an error of the token, if that is all of them.
+func (e *introspection) withhold(ctx context.Context, client Client, token *revoke.Verified, members map[string]any) error {
+	if e.disclose == nil {
+		return nil
+	}
+	withheld, err := e.disclose(ctx, client, token)
+	switch {
+	case err != nil && !errors.Is(err, revoke.ErrUnavailable) && (isRefused(err) || errors.Is(err, ErrNotAllowed)):
+		return err
+	case err != nil:
+		return fmt.Errorf("%w: what a client may learn: %s", revoke.ErrUnavailable, err.Error())
+	}
+	for _, name := range withheld {
+		if slices.Contains(limits, name) {
+			return fmt.Errorf("%w: the member %q limits the use of the token, and cannot be withheld", revoke.ErrUnavailable, name)
+		}
+		delete(members, name)
+	}
+	return nil
 }
 
 // reservedMembers are set only from a verified token.
@@ -122,7 +152,7 @@ func (f found) members() map[string]any {
 	members := map[string]any{"active": true, "iss": f.token.Issuer, "exp": f.token.ExpiresAt.Unix()}
 	for name, value := range map[string]string{
 		"sub": f.token.Subject, "jti": f.token.ID, "sid": f.token.SessionID, "client_id": f.client,
-		"scope": f.claims.text("scope"), "username": f.claims.text("username"),
+		"scope": f.claims.scope(), "username": f.claims.text("username"),
 	} {
 		if value != "" {
 			members[name] = value

@@ -127,8 +127,8 @@ func TestRFC7662Section2_2Active(t *testing.T) {
 			"jti": "1", "sid": "session-1", "client_id": "web", "aud": []any{"api", "web"}, "iat": rich["iat"], "nbf": notBefore,
 			"scope": "read <write>", "username": "Ada",
 		}},
-		{"missing claims, and claims of another type", accessType, few, nil, map[string]any{
-			"jti": "2", "aud": "api", "iat": few["iat"], "token_type": "Bearer",
+		{"missing claims, a username of another type, and a scope that is an array", accessType, few, nil, map[string]any{
+			"jti": "2", "aud": "api", "iat": few["iat"], "token_type": "Bearer", "scope": "read",
 		}},
 		{"missing iat and jti", accessType, optional, []oauth.TokensOption{oauth.WithAnyClient()}, map[string]any{"token_type": "Bearer"}},
 		{"another client claim", accessType, byClaim, []oauth.TokensOption{oauth.WithClientClaim("azp")}, map[string]any{
@@ -306,8 +306,11 @@ func TestIntrospectionAsksEveryLevel(t *testing.T) {
 // TestRFC7662Section4 withholds tokens from clients that they are not for.
 func TestRFC7662Section4(t *testing.T) {
 	t.Parallel()
-	may := oauth.WithMayIntrospect(func(c oauth.Client, token *revoke.Verified) bool {
-		return c.ID != "other" && token.Subject != "root"
+	may := oauth.WithDisclosure(func(_ context.Context, c oauth.Client, token *revoke.Verified) ([]string, error) {
+		if c.ID == "other" || token.Subject == "root" {
+			return nil, oauth.ErrNotAllowed
+		}
+		return nil, nil
 	})
 	for _, c := range []struct {
 		name    string
@@ -425,9 +428,9 @@ func TestRFC7662Section2_3Unavailable(t *testing.T) {
 	}
 	t.Run("clients", func(t *testing.T) {
 		t.Parallel()
-		handler := testkit.Value(oauth.NewIntrospection(func(context.Context, string, string) (oauth.Client, error) {
+		handler := testkit.Value(oauth.NewIntrospection(oauth.AuthenticateClient(func(context.Context, string, string) (oauth.Client, error) {
 			return oauth.Client{ID: "web"}, errors.New("the table of clients is away")
-		}, kindsOver(t, revoketest.NewMemory())))(t)
+		}), kindsOver(t, revoketest.NewMemory())))(t)
 		wantFailure(t, testkit.Serve(handler, byWeb("x")), 503, "temporarily_unavailable")
 	})
 	t.Run("slow store", func(t *testing.T) {
@@ -458,7 +461,7 @@ func TestNewIntrospectionRefuses(t *testing.T) {
 		{"no callback", nil, kinds, nil, "authenticates clients is nil"},
 		{"zero kind", authenticate, []oauth.Tokens{{}}, nil, "has no validator"},
 		{"nil option", authenticate, kinds, []oauth.Option{nil}, "an option is nil"},
-		{"nil function of WithMayIntrospect", authenticate, kinds, []oauth.Option{oauth.WithMayIntrospect(nil)}, "WithMayIntrospect is nil"},
+		{"nil function of WithDisclosure", authenticate, kinds, []oauth.Option{oauth.WithDisclosure(nil)}, "WithDisclosure is nil"},
 		{"nil function of WithMembers", authenticate, kinds, []oauth.Option{oauth.WithMembers(nil)}, "WithMembers is nil"},
 		{"retry after 0", authenticate, kinds, []oauth.Option{oauth.WithRetryAfter(0)}, "retry after 0s"},
 		{"WithWholeSession", authenticate, kinds, []oauth.Option{oauth.WithWholeSession()}, "WithWholeSession is an option of NewRevocation only"},

@@ -86,8 +86,10 @@ var secrets = map[string]string{
 	"pct41": "a%41b", "an:id": "secret-of-an-id", "an id+%": "secret-of-odd",
 }
 
-// authenticate knows the clients in secrets.
-func authenticate(_ context.Context, id, secret string) (oauth.Client, error) {
+var authenticate = oauth.AuthenticateClient(authenticateSecret)
+
+// authenticateSecret knows the clients in secrets.
+func authenticateSecret(_ context.Context, id, secret string) (oauth.Client, error) {
 	want, known := secrets[id]
 	if !known || secret != want {
 		return oauth.Client{}, fmt.Errorf("%w: %q is unknown, or its secret is another", oauth.ErrInvalidClient, id)

@@ -36,8 +36,8 @@ type options struct {
 	record       logout.Record
 
 	// of NewIntrospection
-	mayIntrospect func(Client, *revoke.Verified) bool
-	members       func(context.Context, Client, *revoke.Verified) (map[string]any, error)
+	disclose func(context.Context, Client, *revoke.Verified) ([]string, error)
+	members  func(context.Context, Client, *revoke.Verified) (map[string]any, error)
 }
 
 // The constructors, by name.
@@ -115,16 +115,26 @@ func WithUnsupported(kinds ...Tokens) Option {
 	}
 }
 
-// WithMayIntrospect makes a token inactive for a client if may returns false (RFC 7662 §4). may is
-// asked only about tokens that are accepted, from several goroutines. It is an option of
-// [NewIntrospection]. Default: every client with a secret may introspect every access token.
-func WithMayIntrospect(may func(client Client, token *revoke.Verified) bool) Option {
+// WithDisclosure decides what a client may learn of an accepted token (RFC 7662 §4), for
+// instance only of tokens with the client in their aud, which token.Claims decodes.
+// disclose returns the names of members that the answer leaves out. A scope that is
+// withheld can be replaced by a narrower one with [WithMembers]. The members that limit the
+// use of the token are in every answer: exp, nbf, aud, cnf and token_type; withholding one
+// of them is answered with 503.
+//
+// An error that matches [ErrNotAllowed] or revoke.ErrInvalidToken makes the token inactive for the
+// client. Any other error is answered with 503. disclose is asked only about tokens that are
+// accepted, from several goroutines. WithDisclosure is an option of [NewIntrospection]. Default: a
+// client that authenticates may learn everything of every access token.
+func WithDisclosure(
+	disclose func(ctx context.Context, client Client, token *revoke.Verified) (withheld []string, err error),
+) Option {
 	return func(o *options) error {
-		if may == nil {
-			return errors.New("the function of WithMayIntrospect is nil")
+		if disclose == nil {
+			return errors.New("the function of WithDisclosure is nil")
 		}
-		o.mayIntrospect = may
-		return o.belongsTo(newIntrospection, "WithMayIntrospect")
+		o.disclose = disclose
+		return o.belongsTo(newIntrospection, "WithDisclosure")
 	}
 }
 

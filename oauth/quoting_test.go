@@ -29,10 +29,10 @@ func TestNothingIsQuoted(t *testing.T) {
 		revoke.WithTokenType(accessType)))(t)
 	kinds := []oauth.Tokens{oauth.AccessTokens(validator), oauth.RefreshTokens(validatorOf(t, store, refreshType))}
 	var clientErr error
-	callback := func(ctx context.Context, id, secret string) (oauth.Client, error) {
+	callback := oauth.AuthenticateClient(func(ctx context.Context, id, secret string) (oauth.Client, error) {
 		client, err := authenticate(ctx, id, secret)
 		return client, errors.Join(err, clientErr)
-	}
+	})
 	report := oauth.WithReport(func(_ *http.Request, err error) {
 		written = append(written, err.Error(), fmt.Sprintf("%+v", err), fmt.Sprintf("%#v", err))
 		for ; err != nil; err = errors.Unwrap(err) {

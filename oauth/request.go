@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/pgrevoke/revoke/internal/absent"
 	"github.com/pgrevoke/revoke/internal/endpoint"
 	"github.com/pgrevoke/revoke/internal/oneline"
 )
@@ -19,20 +20,21 @@ var (
 	ErrBadRequest = endpoint.ErrBadRequest
 
 	// ErrNotAllowed says that the client named a token that it may not revoke or introspect: one of
-	// another client, or one that [WithMayIntrospect] withholds.
+	// another client, or one that [WithDisclosure] withholds. An [Authenticate] says by it that the
+	// client may not use the endpoint.
 	ErrNotAllowed = endpoint.ErrNotAllowed
 )
 
 // tokenEndpoint is what both endpoints share: their settings, their clients and their tokens.
 type tokenEndpoint struct {
 	options
-	authenticate AuthenticateClient
+	authenticate Authenticator
 	kinds        []Tokens
 }
 
-func newTokenEndpoint(constructor string, authenticate AuthenticateClient, kinds []Tokens, opts []Option) (tokenEndpoint, error) {
+func newTokenEndpoint(constructor string, authenticate Authenticator, kinds []Tokens, opts []Option) (tokenEndpoint, error) {
 	var err error
-	if authenticate == nil {
+	if absent.Is(authenticate) {
 		err = errors.New("the function that authenticates clients is nil")
 	}
 	err = oneline.Join(err, checkKinds(kinds))
@@ -49,7 +51,8 @@ func newTokenEndpoint(constructor string, authenticate AuthenticateClient, kinds
 // presented returns the client, and the token that it names. Nothing of the token is looked at
 // before the client is authenticated.
 func (e *tokenEndpoint) presented(w http.ResponseWriter, r *http.Request) (client Client, text string, err error) {
-	form, err := endpoint.ReadForm(w, r, "token", "token_type_hint", "client_id", "client_secret", "client_assertion")
+	form, err := endpoint.ReadForm(w, r, "token", "token_type_hint", "client_id", "client_secret",
+		"client_assertion", "client_assertion_type")
 	if err != nil {
 		return Client{}, "", err
 	}
@@ -74,8 +77,8 @@ func (e *tokenEndpoint) fail(w http.ResponseWriter, r *http.Request, err error) 
 		endpoint.WriteUnavailable(w, r, err, e.RetryAfter)
 		return
 	}
-	if answer.Status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", `Basic realm="`+e.Realm+`"`)
+	if answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden {
+		w.Header().Set("WWW-Authenticate", e.authenticate.challenge(e.Realm, err))
 	}
 	answer.Write(w)
 }

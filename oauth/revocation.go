@@ -41,7 +41,7 @@ type revocation struct {
 // [ErrNotAllowed] or revoke.ErrUnavailable; for unsupported_token_type, none of them. It also
 // gets the reason why an answer of 200 changed nothing: revoke.ErrInvalidToken or
 // ErrNotAllowed.
-func NewRevocation(store revoke.Store, authenticate AuthenticateClient, kinds []Tokens, opts ...Option) (http.Handler, error) {
+func NewRevocation(store revoke.Store, authenticate Authenticator, kinds []Tokens, opts ...Option) (http.Handler, error) {
 	if absent.Is(store) {
 		return nil, fmt.Errorf("oauth: %s: store is nil", newRevocation)
 	}

@@ -517,8 +517,8 @@ func TestNewRevocationRefuses(t *testing.T) {
 		{"no unsupported kind", with(oauth.WithUnsupported()), "no kind of tokens"},
 		{"zero unsupported kind", with(oauth.WithUnsupported(oauth.Tokens{})), "has no validator"},
 		{
-			"WithMayIntrospect", with(oauth.WithMayIntrospect(func(oauth.Client, *revoke.Verified) bool { return true })),
-			"WithMayIntrospect is an option of NewIntrospection only",
+			"WithDisclosure", with(oauth.WithDisclosure(func(context.Context, oauth.Client, *revoke.Verified) ([]string, error) { return nil, nil })),
+			"WithDisclosure is an option of NewIntrospection only",
 		},
 		{
 			"WithMembers",

@@ -35,7 +35,8 @@ func ExampleWatcher() {
 	}
 	mux := http.NewServeMux()
 
-	watcher, err := revokehttp.NewWatcher(store, revokehttp.WithWatchInterval(time.Second)) // one for the process
+	// One for all streams of the process.
+	watcher, err := revokehttp.NewWatcher(store, revokehttp.WithWatchInterval(time.Second))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -55,25 +55,26 @@ type forwardAuth struct {
 	issuer, subject, tokenID string // the header fields of the answer
 }
 
-// ForwardAuth returns a handler for a proxy that asks, before it passes on a request, whether the
-// request's token is accepted: auth_request of nginx, ForwardAuth of Traefik, forward_auth of Caddy,
-// ext_authz of Envoy. The proxy sends the header fields of the client's request, and none of its
-// body. docs/http.md has a configuration for each of them. The error names the wrong argument or
-// option.
+// ForwardAuth returns a handler for a proxy that asks, before it passes on a request,
+// whether the request's token is accepted: auth_request of nginx, ForwardAuth of Traefik,
+// forward_auth of Caddy, ext_authz of Envoy. The proxy sends the header fields of the
+// client's request, and none of its body. docs/http.md has a configuration for each of
+// them. The error names the wrong argument or option.
 //
-// method and host name the header fields in which the proxy sends the client's method and host, such
-// as X-Forwarded-Method and X-Forwarded-Host; or they are [QuestionMethod] and [QuestionHost]. Only
-// these are used, and only for a request that is authenticated by the cookie of [WithCookie]: they
-// decide whether a page of another site may have made the browser send it. The proxy must overwrite
-// them in the client's request, and must pass on Origin and Sec-Fetch-Site. If one of the two is
-// missing, occurs twice or has no usable value, or an unsafe method comes with neither Origin nor
-// Sec-Fetch-Site, which no browser leaves out, a request with the cookie is refused.
+// method and host name the header fields in which the proxy sends the client's method and
+// host, such as X-Forwarded-Method and X-Forwarded-Host; or they are [QuestionMethod] and
+// [QuestionHost]. Only these are used, and only for a request that is authenticated by the
+// cookie of [WithCookie]: they decide whether a page of another site may have made the
+// browser send it. The proxy must overwrite them in the client's request, and must pass on
+// Origin and Sec-Fetch-Site. If one of the two is missing, occurs twice or has no usable
+// value, or an unsafe method comes with neither Origin nor Sec-Fetch-Site, which no browser
+// leaves out, a request with the cookie is refused.
 //
-//   - 200: the token is accepted. The header fields of [WithIdentityHeaders] say whose it is. Each of
-//     them is always there, and empty if the token does not have the claim. Characters other than
-//     visible ASCII, and % and the comma, are percent-encoded.
-//   - 401, with WWW-Authenticate: there is no token, it is not accepted, or it is not presented as it
-//     should be, for which [Guard.Require] answers 400.
+//   - 200: the token is accepted. The header fields of [WithIdentityHeaders] say what
+//     the token names. Each of them is always there, and empty if the token does not have the claim.
+//     Characters other than visible ASCII, and % and the comma, are percent-encoded.
+//   - 401, with WWW-Authenticate: there is no token, it is not accepted, or it is not
+//     presented as it should be, for which [Guard.Require] answers 400.
 //   - 403: another site made the browser send the request, or the proxy does not say so much that
 //     this can be ruled out.
 //   - 503 with Retry-After: the store did not answer.
@@ -81,9 +82,9 @@ type forwardAuth struct {
 // nginx makes 500 of 503: docs/http.md shows how it answers 503. There is no redirect to a sign-in
 // page: a proxy makes one of 401. [WithErrorHandler] does not apply.
 //
-// The upstream believes the identity's header fields. So the proxy must take them out of the client's
-// request before it sets them, and nothing but the proxy may reach the upstream. With
-// [WithPreflight] a preflight is answered with 200 and empty fields.
+// The upstream believes the identity's header fields. So the proxy must take them out of
+// the client's request before it sets them, and nothing but the proxy may reach the
+// upstream. With [WithPreflight] a preflight is answered with 200 and empty fields.
 func (g *Guard) ForwardAuth(method, host string, opts ...ForwardAuthOption) (http.Handler, error) {
 	f := &forwardAuth{
 		guard: g, method: method, host: host,
@@ -101,8 +102,8 @@ func (g *Guard) ForwardAuth(method, host string, opts ...ForwardAuthOption) (htt
 	return f, nil
 }
 
-// checkHeaderName reports what is wrong with the name of a header field (RFC 9110 §5.1). Fields that
-// authenticate, or that browsers set, cannot have another meaning.
+// checkHeaderName reports what is wrong with the name of a header field (RFC 9110 §5.1).
+// Fields that authenticate, or that browsers set, cannot have another meaning.
 func checkHeaderName(name string) error {
 	if !isToken(name) {
 		return fmt.Errorf("%q is no name of a header field", name)
@@ -114,8 +115,8 @@ func checkHeaderName(name string) error {
 	return nil
 }
 
-// isToken reports whether a text is a token (RFC 9110 §5.6.2), as methods and names of header fields
-// are.
+// isToken reports whether a text is a token (RFC 9110 §5.6.2), as methods and names of
+// header fields are.
 func isToken(text string) bool {
 	for i := range len(text) {
 		c := text[i]

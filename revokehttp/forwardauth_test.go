@@ -133,7 +133,7 @@ func TestForwardAuthOutage(t *testing.T) {
 	}
 }
 
-// TestForwardAuthIdentity answers whose token it is, in fields that no proxy changes and that are
+// TestForwardAuthIdentity answers with the identity, in fields that no proxy changes and that are
 // there even if they are empty.
 func TestForwardAuthIdentity(t *testing.T) {
 	t.Parallel()

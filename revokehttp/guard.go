@@ -155,8 +155,8 @@ func (g *Guard) credentials(r *http.Request) (text string, fromCookie bool, err 
 
 func (g *Guard) checkOrigin(r *http.Request) error {
 	if isWebSocket(r) {
-		// Its handshake is a GET, of which a page of another site can use the answer: no CORS applies
-		// (CWE-1385).
+		// Its handshake is a GET, of which a page of another site can use the answer: no
+		// CORS applies (CWE-1385).
 		r = r.WithContext(r.Context())
 		r.Method = http.MethodPost
 	}
@@ -166,8 +166,9 @@ func (g *Guard) checkOrigin(r *http.Request) error {
 	return nil
 }
 
-// isWebSocket reports whether a request is the handshake of a WebSocket (RFC 6455 §4.1). Proxies drop
-// Upgrade from the requests by which they ask, and no page can set the other header fields.
+// isWebSocket reports whether a request is the handshake of a WebSocket (RFC 6455 §4.1).
+// Proxies drop Upgrade from the requests by which they ask, and no page can set the other
+// header fields.
 func isWebSocket(r *http.Request) bool {
 	return lists(strings.Join(r.Header.Values("Upgrade"), ","), "websocket") ||
 		r.Header.Get("Sec-WebSocket-Key") != "" || r.Header.Get("Sec-WebSocket-Version") != ""

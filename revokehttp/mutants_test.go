@@ -30,6 +30,44 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "credentials.go", Tests: "TestCookie",
 			Edits: []string{"isBearer {\n			return", "isBearer && len(g.cookies(r)) == 0 {\n			return"},
 		},
+		"guard: the handshake of a WebSocket is safe": {
+			File: "guard.go", Tests: "TestWebSocketIsUnsafe TestForwardAuth",
+			Edits: []string{"return lists(strings.Join(r.Header.Values(\"Upgrade\")", "return false && lists(strings.Join(r.Header.Values(\"Upgrade\")",
+				`r.Header.Get("Sec-WebSocket-Key") != "" ||`, `false && r.Header.Get("Sec-WebSocket-Key") != "" ||`,
+				`r.Header.Get("Sec-WebSocket-Version") != ""`, `false`},
+		},
+		"proxies: the question's own method counts": {
+			File: "forwardauth.go", Tests: "TestForwardAuth",
+			Edits: []string{"	if !strings.HasPrefix(name, \":\") {", "	if own == \"\" {"},
+		},
+		"proxies: what does not tell its origin is no browser": {
+			File: "forwardauth.go", Tests: "TestForwardAuth",
+			Edits: []string{`if r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == "" {`, "if false {"},
+		},
+		"proxies: an identity is written as it is": {
+			File: "forwardauth.go", Tests: "TestForwardAuthIdentity",
+			Edits: []string{"if c := id[i]; c > ' ' && c <= '~' && c != '%' && c != ',' {", "if c := id[i]; c != 0 {"},
+		},
+		"watch: a stream outlives its token": {
+			File: "watch.go", Tests: "TestWatch",
+			Edits: []string{"	if s.token.ExpiresAt.Before(unconfirmed) {", "	if false {"},
+		},
+		"watch: an outage has no end": {
+			File: "watch.go", Tests: "TestWatch",
+			Edits: []string{"func (w *Watcher) patience() time.Duration { return", "func (w *Watcher) patience() time.Duration { return 1000 * time.Hour +"},
+		},
+		"watch: an outage ends streams at once": {
+			File: "watch.go", Tests: "TestWatch",
+			Edits: []string{"case !errors.Is(err, revoke.ErrUnavailable) && (errors.Is", "case err != nil || (errors.Is"},
+		},
+		"watch: a change between the validation and the watch is lost": {
+			File: "watch.go", Tests: "TestWatch",
+			Edits: []string{"		w.judge(s, w.check(ctx, token), began)\n	}\n	forget", "		_ = began\n	}\n	forget"},
+		},
+		"watch: a change is not heard of": {
+			File: "watch.go", Tests: "TestWatch",
+			Edits: []string{"		return c.Changed()\n", "		return nil\n", "if c, ok := w.checker.(changing); ok {\n		return", "if _, ok := w.checker.(changing); ok {\n		return"},
+		},
 		"logout: a live cookie is lost": {
 			File: "logout.go", Tests: "TestLogoutDropsTheCookie",
 			Edits: []string{"return g.isUseless(r, cookies[0])", "return true"},

@@ -51,10 +51,10 @@ const (
 //   - when no check has accepted the token for two intervals and the time of [WithWatchGrace]. The
 //     cause matches revoke.ErrUnavailable. An outage that is shorter than the grace ends no stream.
 //
-// So a stream goes on after the commit of a revocation for no longer than an interval and a query,
-// with a mirror than its bound; and during an outage for no longer than two intervals and the grace,
-// 70 s by default. context.Cause tells a handler which it was. revokehttp.TokenFromError finds the
-// token in the cause.
+// So a stream goes on after the commit of a revocation for no longer than an interval and a
+// query, with a mirror than its bound; and during an outage for no longer than two
+// intervals and the grace, 70 s by default. context.Cause tells a handler which it was.
+// revokehttp.TokenFromError finds the token in the cause.
 //
 // All streams share one goroutine, which runs while there are any, and the checks of one interval.
 // A checker with a method CheckEach gets all tokens in one call: *revoke.Postgres asks about 1,024
@@ -117,8 +117,9 @@ func WithWatchGrace(d time.Duration) WatchOption {
 	}
 }
 
-// NewWatcher returns a Watcher that asks the checker: a store or a mirror, the one of the validator.
-// It starts nothing until there is a stream. The error names the wrong argument or option.
+// NewWatcher returns a Watcher that asks the checker: a store or a mirror, the one of the
+// validator. It starts nothing until there is a stream. The error names the wrong argument
+// or option.
 func NewWatcher(checker revoke.Checker, opts ...WatchOption) (*Watcher, error) {
 	w := &Watcher{
 		checker: checker, interval: DefaultWatchInterval, grace: DefaultWatchGrace, streams: make(map[*stream]struct{}),
@@ -132,7 +133,7 @@ func NewWatcher(checker revoke.Checker, opts ...WatchOption) (*Watcher, error) {
 	return w, nil
 }
 
-// Watch is middleware behind [Guard.Require]. It calls next with a request whose context is
+// Watch is middleware behind [Guard.Require]. It calls next with a request with a context that is
 // cancelled when the token ends:
 //
 //	mux.Handle("/events", guard.Require(watcher.Watch(events)))
@@ -158,9 +159,9 @@ func (w *Watcher) Watch(next http.Handler) http.Handler {
 	})
 }
 
-// Context returns a context that is cancelled when the token ends, for what is no http.Handler, such
-// as a gRPC stream. The token is one that a validator has just accepted. stop ends the watch; it is
-// called when the stream is over, and may be called again.
+// Context returns a context that is cancelled when the token ends, for what is no
+// http.Handler, such as a gRPC stream. The token is one that a validator has just accepted.
+// stop ends the watch; it is called when the stream is over, and may be called again.
 func (w *Watcher) Context(ctx context.Context, token revoke.Token) (watched context.Context, stop context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	s := &stream{token: token, cancel: cancel}
@@ -225,8 +226,8 @@ func (w *Watcher) deadline(s *stream) time.Time {
 	return unconfirmed
 }
 
-// patience is for how long a stream goes on after a check that accepted its token: up to an interval
-// before an outage, and another one after it until the next look.
+// patience is for how long a stream goes on after a check that accepted its token: up to an
+// interval before an outage, and another one after it until the next look.
 func (w *Watcher) patience() time.Duration { return 2*w.interval + w.grace }
 
 // expire ends a stream at its deadline. It does not depend on a checker that answers.
@@ -267,8 +268,8 @@ func (w *Watcher) run(ctx context.Context, changed <-chan struct{}) {
 	}
 }
 
-// pause waits for the next look, and returns false if ctx has ended. It waits for at least as long as
-// the last look took: many revocations must not take all of the processor.
+// pause waits for the next look, and returns false if ctx has ended. It waits for at least
+// as long as the last look took: many revocations must not take all of the processor.
 func (w *Watcher) pause(ctx context.Context, changed <-chan struct{}, took time.Duration) bool {
 	timer := time.NewTimer(took)
 	defer timer.Stop()
@@ -313,7 +314,8 @@ func (w *Watcher) judge(s *stream, err error, began time.Time) {
 		defer w.mu.Unlock()
 		if _, watched := w.streams[s]; watched && began.After(s.confirmed) {
 			s.confirmed, s.failure = began, nil
-			s.timer.Reset(time.Until(w.deadline(s))) // at once if the clock has passed exp meanwhile
+			// At once if the clock has passed exp meanwhile.
+			s.timer.Reset(time.Until(w.deadline(s)))
 		}
 	case !errors.Is(err, revoke.ErrUnavailable) && (errors.Is(err, revoke.ErrRevoked) || errors.Is(err, revoke.ErrInvalidToken)):
 		w.end(s, err)

@@ -63,7 +63,6 @@ type telling struct {
 	revoke.Store
 	mu      sync.Mutex
 	changed chan struct{}
-	before  func() // called once, before a Check
 }
 
 func newTelling() *telling {
@@ -100,6 +99,7 @@ func TestWatch(t *testing.T) {
 		run  func(t *testing.T)
 	}{
 		{"at the expiry", func(t *testing.T) {
+			t.Helper()
 			w := testkit.Value(revokehttp.NewWatcher(revoketest.NewMemory()))(t)
 			token := streamToken("1", 12*time.Second)
 			ctx, stop := w.Context(t.Context(), token)
@@ -115,6 +115,7 @@ func TestWatch(t *testing.T) {
 			}
 		}},
 		{"within an interval of a revocation", func(t *testing.T) {
+			t.Helper()
 			store := revoketest.NewMemory()
 			w := testkit.Value(revokehttp.NewWatcher(store))(t)
 			dead, alive := streamToken("1", time.Hour), streamToken("2", time.Hour)
@@ -134,6 +135,7 @@ func TestWatch(t *testing.T) {
 			testkit.Must(t, other.Err())
 		}},
 		{"at once where the checker tells", func(t *testing.T) {
+			t.Helper()
 			store := newTelling()
 			w := testkit.Value(revokehttp.NewWatcher(store))(t)
 			token := streamToken("1", time.Hour)
@@ -153,6 +155,7 @@ func TestWatch(t *testing.T) {
 			}
 		}},
 		{"revoked between the validation and the watch, where the checker tells", func(t *testing.T) {
+			t.Helper()
 			store := newTelling()
 			w := testkit.Value(revokehttp.NewWatcher(store))(t)
 			_, stopOther := w.Context(t.Context(), streamToken("2", time.Hour))
@@ -168,6 +171,7 @@ func TestWatch(t *testing.T) {
 			}
 		}},
 		{"not by a short outage", func(t *testing.T) {
+			t.Helper()
 			store := revoketest.NewFaulty(revoketest.NewMemory())
 			w := testkit.Value(revokehttp.NewWatcher(store))(t)
 			ctx, stop := w.Context(t.Context(), streamToken("1", time.Hour))
@@ -181,6 +185,7 @@ func TestWatch(t *testing.T) {
 			testkit.Must(t, ctx.Err())
 		}},
 		{"by a long outage", func(t *testing.T) {
+			t.Helper()
 			store := revoketest.NewFaulty(revoketest.NewMemory())
 			w := testkit.Value(revokehttp.NewWatcher(store, revokehttp.WithWatchInterval(2*time.Second), revokehttp.WithWatchGrace(10*time.Second)))(t)
 			ctx, stop := w.Context(t.Context(), streamToken("1", time.Hour))
@@ -195,6 +200,7 @@ func TestWatch(t *testing.T) {
 			}
 		}},
 		{"by a revocation during an outage, when it is over", func(t *testing.T) {
+			t.Helper()
 			memory := revoketest.NewMemory()
 			store := revoketest.NewFaulty(memory)
 			w := testkit.Value(revokehttp.NewWatcher(store))(t)
@@ -210,6 +216,7 @@ func TestWatch(t *testing.T) {
 			}
 		}},
 		{"by a checker that hangs", func(t *testing.T) {
+			t.Helper()
 			checker := hanging{make(chan struct{})}
 			defer close(checker.until)
 			w := testkit.Value(revokehttp.NewWatcher(checker))(t)
@@ -228,6 +235,7 @@ func TestWatch(t *testing.T) {
 			}
 		}},
 		{"by a checker that panics", func(t *testing.T) {
+			t.Helper()
 			w := testkit.Value(revokehttp.NewWatcher(panicking{}))(t)
 			ctx, stop := w.Context(t.Context(), streamToken("1", time.Hour))
 			defer stop()
@@ -235,10 +243,11 @@ func TestWatch(t *testing.T) {
 			testkit.WantError(t, err, revoke.ErrUnavailable)
 		}},
 		{"with its request, and without stop", func(t *testing.T) {
+			t.Helper()
 			checker := &counted{Checker: revoketest.NewMemory()}
 			w := testkit.Value(revokehttp.NewWatcher(checker))(t)
 			parent, cancel := context.WithCancel(t.Context())
-			ctx, _ := w.Context(parent, streamToken("1", time.Hour)) //nolint:govet // what is left when a caller forgets stop
+			ctx, _ := w.Context(parent, streamToken("1", time.Hour))
 			cancel()
 			testkit.WantError(t, context.Cause(ctx), context.Canceled)
 			time.Sleep(time.Minute) //nolint:forbidigo // as above
@@ -247,6 +256,7 @@ func TestWatch(t *testing.T) {
 			}
 		}},
 		{"one look for each interval", func(t *testing.T) {
+			t.Helper()
 			const streams = 3000
 			checker := &counted{Checker: revoketest.NewMemory()}
 			w := testkit.Value(revokehttp.NewWatcher(checker))(t)
@@ -260,6 +270,7 @@ func TestWatch(t *testing.T) {
 			}
 		}},
 		{"again after all streams have ended", func(t *testing.T) {
+			t.Helper()
 			store := revoketest.NewMemory()
 			w := testkit.Value(revokehttp.NewWatcher(store))(t)
 			for i := range 3 {
@@ -358,9 +369,9 @@ func TestWatchCost(t *testing.T) {
 	w := testkit.Value(revokehttp.NewWatcher(counting, revokehttp.WithWatchInterval(250*time.Millisecond)))(t)
 	contexts := make([]context.Context, streams)
 	for i := range contexts {
-		var stop context.CancelFunc
-		contexts[i], stop = w.Context(t.Context(), streamToken(fmt.Sprint(i), time.Hour))
+		ctx, stop := w.Context(t.Context(), streamToken(fmt.Sprint(i), time.Hour))
 		defer stop()
+		contexts[i] = ctx
 	}
 	testkit.Eventually(t, "a look at all streams", func() bool { return counting.wanted.Load() >= 10 })
 	testkit.Must(t, store.RevokeToken(t.Context(), streamToken("77", time.Hour)))
@@ -394,8 +405,9 @@ func TestWatchThroughMirror(t *testing.T) {
 	testkit.Must(t, m.Ready(t.Context()))
 	w := testkit.Value(revokehttp.NewWatcher(m, revokehttp.WithWatchInterval(time.Hour)))(t)
 	for i, end := range []func(revoke.Token) error{
-		func(token revoke.Token) error { return m.Store().RevokeToken(t.Context(), token) }, // here
-		func(token revoke.Token) error { return postgres.RevokeToken(t.Context(), token) },  // elsewhere
+		// Through the mirror's store, and elsewhere.
+		func(token revoke.Token) error { return m.Store().RevokeToken(t.Context(), token) },
+		func(token revoke.Token) error { return postgres.RevokeToken(t.Context(), token) },
 	} {
 		token := streamToken(fmt.Sprint(i), time.Hour)
 		ctx, stop := w.Context(t.Context(), token)

@@ -24,8 +24,8 @@ type SessionValidator interface {
 	RequiresSession(issuer string) bool
 }
 
-// Ends says what a back-channel logout ends: [EndSession], [EndUser] or [EndUserOf]. There is no default,
-// because the choice depends on the claims of the provider's access tokens.
+// Ends says what a back-channel logout ends: [EndSession], [EndUser] or [EndUserOf]. There
+// is no default, because the choice depends on the claims of the provider's access tokens.
 type Ends struct {
 	scope     revoke.Scope
 	validator SessionValidator
@@ -230,7 +230,7 @@ func (b *BackChannelLogout) end(ctx context.Context, token logoutToken, received
 		}
 		before := token.instant(received, b.issuerLag)
 		end = func(tx revoke.Revoker) error {
-			if unknown != nil { // after Redeem: the app may have forgotten a session that was logged out
+			if unknown != nil { // after Redeem: a session that was logged out may be forgotten
 				return unknown
 			}
 			return tx.RevokeUserBefore(ctx, user, before, b.record...)

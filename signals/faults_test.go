@@ -112,6 +112,7 @@ func TestBackChannelLogoutIsRetried(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			eachFault(t, 2, func(t *testing.T, store *failsOnce) {
+				t.Helper()
 				a := newRelyingApp(t, store, false)
 				handler := testkit.Value(signals.NewBackChannelLogout(store, providerIssuer, []string{clientID}, testkit.Keyfunc("ES256"), es256,
 					c.ends(a.validator)))(t)

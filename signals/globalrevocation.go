@@ -33,14 +33,15 @@ var (
 // [ErrUnknownCaller] is answered with 401, [ErrBadRequest] with 400, [ErrForbiddenCaller] with
 // 403, and any other error with 503. authorize is called from several goroutines.
 //
-// The draft's §3.5 requires an assertion: a JWT that the provider signed and that is used once. A
-// revokehttp.Guard in front of the handler validates it, and authorize returns its identity. The
-// handler spends the assertion in the transaction that logs the user out, both or neither. So a
-// caller that got 503 or no answer can repeat its request until it gets 204: an assertion that was
-// spent for this user is answered with 204 and revokes nothing more, and one that was spent for
-// another user with 401. Give the guard's validator a revoke.WithIssuerSkew of 15 s: senders' clocks
-// may be as far ahead as those of [NewBackChannelLogout]. authorize returns the zero Token for a caller that is authenticated in
-// another way, such as by its certificate.
+// The draft's §3.5 requires an assertion: a JWT that the provider signed and that is used
+// once. A revokehttp.Guard in front of the handler validates it, and authorize returns its
+// identity. The handler spends the assertion in the transaction that logs the user out,
+// both or neither. So a caller that got 503 or no answer can repeat its request until it
+// gets 204: an assertion that was spent for this user is answered with 204 and revokes
+// nothing more, and one that was spent for another user with 401. Give the guard's
+// validator a revoke.WithIssuerSkew of 15 s: senders' clocks may be as far ahead as those
+// of [NewBackChannelLogout]. authorize returns the zero Token for a caller that is
+// authenticated in another way, such as by its certificate.
 //
 // A request names the user as RFC 9493 defines. The format "iss_sub" with one of the issuers
 // names a user of that issuer's tokens. Any other name goes to resolve: the formats "opaque"

@@ -262,8 +262,8 @@ func TestGlobalRevocationOnce(t *testing.T) {
 	}
 }
 
-// TestGlobalRevocationClockAhead accepts an assertion from a clock that is as far ahead as that of a
-// back-channel logout may be.
+// TestGlobalRevocationClockAhead accepts an assertion from a clock that is as far ahead as
+// that of a back-channel logout may be.
 func TestGlobalRevocationClockAhead(t *testing.T) {
 	t.Parallel()
 	testkit.TestKeys()

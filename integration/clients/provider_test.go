@@ -81,8 +81,8 @@ func newProvider(t *testing.T) *provider {
 		revoke.WithTokenType("at+jwt")))(t)
 	guard := testkit.Value(revokehttp.NewGuard(validator))(t)
 	kinds := []oauth.Tokens{oauth.AccessTokens(validator)}
-	revocation := testkit.Value(oauth.NewRevocation(store, authenticate, kinds))(t)
-	introspection := testkit.Value(oauth.NewIntrospection(authenticate, kinds))(t)
+	revocation := testkit.Value(oauth.NewRevocation(store, oauth.AuthenticateClient(authenticate), kinds))(t)
+	introspection := testkit.Value(oauth.NewIntrospection(oauth.AuthenticateClient(authenticate), kinds))(t)
 
 	mux.Handle("/revoke", revocation)
 	mux.Handle("/introspect", introspection)

@@ -64,7 +64,7 @@ func (p proxy) start(t *testing.T, ask, service string) string {
 	if err != nil {
 		t.Fatalf("%s is not installed (Debian: apt-get install %s): %v", p.program, p.program, err)
 	}
-	listener := testkit.Value(net.Listen("tcp", "127.0.0.1:0"))(t)
+	listener := testkit.Value(new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0"))(t)
 	address := listener.Addr().String()
 	testkit.Must(t, listener.Close())
 	_, port, _ := net.SplitHostPort(address)
@@ -119,7 +119,15 @@ func mint(tb testing.TB, id string) string {
 		`{"iss":%q,"sub":"a,d\na","iat":%d,"exp":%d%s}`, issuer, time.Now().Add(-time.Minute).Unix(), time.Now().Add(time.Hour).Unix(), id))
 }
 
-// TestProxies asks through real proxies, in front of a service that writes whose token it is told.
+// answer is what a client gets.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// TestProxies asks through real proxies, in front of a service that writes what it is told
+// of the token.
 func TestProxies(t *testing.T) {
 	t.Parallel()
 	for _, p := range proxies {
@@ -151,7 +159,7 @@ func TestProxies(t *testing.T) {
 			t.Cleanup(service.Close)
 			address := p.start(t, ask.Listener.Addr().String(), service.Listener.Addr().String())
 
-			send := func(method string, header ...string) *http.Response {
+			send := func(method string, header ...string) answer {
 				t.Helper()
 				r := testkit.Value(http.NewRequestWithContext(t.Context(), method, "http://"+address+"/a/page", nil))(t)
 				r.Host = "app.example"
@@ -160,8 +168,8 @@ func TestProxies(t *testing.T) {
 				}
 				client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 				w := testkit.Value(client.Do(r))(t)
-				t.Cleanup(func() { _ = w.Body.Close() })
-				return w
+				defer func() { _ = w.Body.Close() }()
+				return answer{w.StatusCode, w.Header, string(testkit.Value(io.ReadAll(w.Body))(t))}
 			}
 			alive, dead, without := mint(t, "1"), mint(t, "2"), mint(t, "")
 			testkit.Must(t, store.RevokeToken(t.Context(), revoke.Token{Issuer: issuer, ID: "2"}))
@@ -194,27 +202,26 @@ func TestProxies(t *testing.T) {
 			} {
 				before := calls.Load()
 				w := send(c.method, c.header...)
-				body := string(testkit.Value(io.ReadAll(w.Body))(t))
-				if w.StatusCode != c.status || c.status == 200 && body != c.body {
-					t.Errorf("%s: %d %q, want %d %q", c.name, w.StatusCode, body, c.status, c.body)
+				if w.status != c.status || c.status == 200 && w.body != c.body {
+					t.Errorf("%s: %d %q, want %d %q", c.name, w.status, w.body, c.status, c.body)
 				}
 				if passed := calls.Load() != before; passed != (c.status == 200) {
 					t.Errorf("%s: passed on %v", c.name, passed)
 				}
-				if c.status == 401 && !strings.HasPrefix(w.Header.Get("WWW-Authenticate"), `Bearer realm="api"`) {
-					t.Errorf("%s: WWW-Authenticate is %q", c.name, w.Header.Get("WWW-Authenticate"))
+				if c.status == 401 && !strings.HasPrefix(w.header.Get("WWW-Authenticate"), `Bearer realm="api"`) {
+					t.Errorf("%s: WWW-Authenticate is %q", c.name, w.header.Get("WWW-Authenticate"))
 				}
 			}
 			frozen.Store(true)
 			before := calls.Load()
-			if w := send("GET", bearer(alive)...); w.StatusCode != 503 || w.Header.Get("Retry-After") != "5" || calls.Load() != before {
-				t.Errorf("a frozen Postgres: %d, Retry-After %q, passed on %v", w.StatusCode, w.Header.Get("Retry-After"), calls.Load() != before)
+			if w := send("GET", bearer(alive)...); w.status != http.StatusServiceUnavailable || w.header.Get("Retry-After") != "5" || calls.Load() != before {
+				t.Errorf("a frozen Postgres: %d, Retry-After %q, passed on %v", w.status, w.header.Get("Retry-After"), calls.Load() != before)
 			}
 			frozen.Store(false)
-			testkit.Eventually(t, "Postgres answers again", func() bool { return send("GET", bearer(alive)...).StatusCode == 200 })
+			testkit.Eventually(t, "Postgres answers again", func() bool { return send("GET", bearer(alive)...).status == http.StatusOK })
 			ask.Close()
-			if w := send("GET", bearer(alive)...); w.StatusCode < 500 {
-				t.Errorf("no guard: %d", w.StatusCode)
+			if w := send("GET", bearer(alive)...); w.status < 500 {
+				t.Errorf("no guard: %d", w.status)
 			}
 		})
 	}
