@@ -371,7 +371,7 @@ func TestWatchCost(t *testing.T) {
 	for i := range contexts {
 		ctx, stop := w.Context(t.Context(), streamToken(fmt.Sprint(i), time.Hour))
 		defer stop()
-		contexts[i] = ctx
+		contexts[i] = ctx //nolint:fatcontext // each is of another stream
 	}
 	testkit.Eventually(t, "a look at all streams", func() bool { return counting.wanted.Load() >= 10 })
 	testkit.Must(t, store.RevokeToken(t.Context(), streamToken("77", time.Hour)))

@@ -167,7 +167,7 @@ func TestProxies(t *testing.T) {
 					r.Header.Add(header[i], header[i+1])
 				}
 				client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-				w := testkit.Value(client.Do(r))(t)
+				w := testkit.Value(client.Do(r))(t) //nolint:bodyclose // closed below
 				defer func() { _ = w.Body.Close() }()
 				return answer{w.StatusCode, w.Header, string(testkit.Value(io.ReadAll(w.Body))(t))}
 			}
