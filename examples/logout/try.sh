@@ -178,8 +178,12 @@ ask 401 "$INVALID_TOKEN" "$api/me" -b "$work/stolen"
 # 403 precedes the check of the token, and has no challenge: signing in again would not help.
 ask 403 '' "$api/logout" -X POST "${browser[@]}" "$cross"
 ask 403 '' "$api/sign-in" -H "$cross" -d name=bob -d password=hunter2-hunter2
+# A header decides alone: a good one beside another user's cookie, and a bad one beside a good cookie.
 with "$ada"
-ask 400 'Bearer realm="api", error="invalid_request"' "$api/me" "${browser[@]}" "$same" "${auth[@]}" # two tokens
+ask 200 '' "$api/me" "${browser[@]}" "$same" "${auth[@]}"
+says 'hello, ada'
+ask 401 "$INVALID_TOKEN" "$api/me" "${browser[@]}" "$same" -H 'Authorization: Bearer garbage'
+ask 400 'Bearer realm="api", error="invalid_request"' "$api/me" "${auth[@]}" "${auth[@]}" # two headers
 ask 204 '' "$api/logout" -X POST "${browser[@]}" "$same"
 ask 401 "$NOTHING_SENT" "$api/me" "${browser[@]}" "$same" # the browser has deleted it
 
