@@ -180,7 +180,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		"identity: null is absence without an option": {
 			File: "internal/strictjwt/claims.go", Tests: "TestValidatorRefusesClaims",
-			Edits: []string{"	if !claim.Optional {\n		return false\n	}\n", ""},
+			Edits: []string{"	if !claim.Optional {\n		return claim.Nullable && value == \"null\"\n	}\n", ""},
 		},
 		"identity: an empty array is absence of any claim": {
 			File: "internal/strictjwt/claims.go", Tests: "TestOptionalClaims",

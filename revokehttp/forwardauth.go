@@ -70,9 +70,9 @@ type forwardAuth struct {
 // value, or an unsafe method comes with neither Origin nor Sec-Fetch-Site, which no browser
 // leaves out, a request with the cookie is refused.
 //
-//   - 200: the token is accepted. The header fields of [WithIdentityHeaders] say what
-//     the token names. Each of them is always there, and empty if the token does not have the claim.
-//     Characters other than visible ASCII, and % and the comma, are percent-encoded.
+//   - 200: the token is accepted. The header fields of [WithIdentityHeaders] say what the
+//     token names. Each of them is always there, and empty if the token does not have the
+//     claim. Characters other than visible ASCII, and % and the comma, are percent-encoded.
 //   - 401, with WWW-Authenticate: there is no token, it is not accepted, or it is not
 //     presented as it should be, for which [Guard.Require] answers 400.
 //   - 403: another site made the browser send the request, or the proxy does not say so much that
