@@ -1,0 +1,9 @@
+-- +goose Up
+CREATE TABLE accounts (
+	id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	email         text NOT NULL UNIQUE,
+	password_hash text NOT NULL
+);
+
+-- +goose Down
+DROP TABLE accounts;
