@@ -23,7 +23,8 @@
 // these rows and answers a [Checker.Check] from all of them in one round trip. [Validator]
 // verifies the signature, reads identity and times strictly from the verified bytes, and then
 // asks. Other issuers write the identity elsewhere: see [WithClaimNames], [WithDerivedID] and
-// [WithIssuerAliases]. A [ValidatorSet] is for several issuers.
+// [WithIssuerAliases]. Package issuers has these options for well-known issuers. A [ValidatorSet]
+// is for several issuers.
 //
 // # The guarantee
 //
