@@ -212,7 +212,11 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		"set: an outage is an unknown tenant": {
 			File: "validator_set.go", Tests: "TestTenantsFail",
-			Edits: []string{"case errors.Is(err, ErrInvalidToken) && !isOutage(err):", "case errors.Is(err, ErrInvalidToken):"},
+			Edits: []string{"case errors.Is(err, ErrInvalidToken) && !isOutage(err), ", "case errors.Is(err, ErrInvalidToken), "},
+		},
+		"set: an issuer that the store does not know is an outage": {
+			File: "validator_set.go", Tests: "TestTenantsFail",
+			Edits: []string{", errors.As(err, new(*issuers.UnknownError)):", ", errors.As(err, new(*issuers.UnknownError)) && false:"},
 		},
 		"set: an outage is kept": {
 			File: "validator_set.go", Tests: "TestTenantsFail",

@@ -11,6 +11,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/pgrevoke/revoke/internal/issuers"
 	"github.com/pgrevoke/revoke/internal/oneline"
 	"github.com/pgrevoke/revoke/internal/strictjwt"
 )
@@ -55,7 +56,8 @@ type ValidatorSet struct {
 // issuers call it at the same time. Return the same validator for the same issuer, or share the
 // keyfunc, so that keys need not be fetched again.
 //
-// An error of tenants that matches ErrInvalidToken says that the issuer is unknown. Any other
+// An error of tenants that matches ErrInvalidToken says that the issuer is unknown, and so does
+// that of [NewValidator] for an issuer which the store does not know ([WithIssuers]). Any other
 // makes the token ErrUnavailable, and is not kept; its text is part of the token's error, so leave
 // the name out of it. A validator that does not accept the iss, that has another name which one
 // of the validators has, or that has WithOptionalIssuer, is such an error.
@@ -114,7 +116,7 @@ func (s *ValidatorSet) tenant(ctx context.Context, issuer string,
 		return errors.New("the function for tenants returned a validator that " + is)
 	}
 	switch {
-	case errors.Is(err, ErrInvalidToken) && !isOutage(err):
+	case errors.Is(err, ErrInvalidToken) && !isOutage(err), errors.As(err, new(*issuers.UnknownError)):
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("the function for tenants failed: %w", err)

@@ -15,6 +15,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/issuers"
 	"github.com/pgrevoke/revoke/internal/testkit"
 	"github.com/pgrevoke/revoke/revoketest"
 )
@@ -263,6 +264,8 @@ func TestTenantsFail(t *testing.T) {
 		return validatorOfIssuer(t, neverAsked{t}, issuer, "EdDSA", opts...)
 	}
 	const tenant = "https://unknown.example/tenant"
+	var otherIssuer issuers.Known
+	testkit.Must(t, otherIssuer.AddNames([]string{firstIssuer}))
 	for _, row := range []struct {
 		name      string
 		validator *revoke.Validator
@@ -271,6 +274,7 @@ func TestTenantsFail(t *testing.T) {
 		{"unknown", nil, nil, revoke.ErrInvalidToken},
 		{"unknown by an error", nil, fmt.Errorf("tenant: %w", revoke.ErrInvalidToken), revoke.ErrInvalidToken},
 		{"an error beside a validator", of(tenant), revoke.ErrInvalidToken, revoke.ErrInvalidToken},
+		{"unknown to the store", nil, fmt.Errorf("tenant: %w", otherIssuer.Check(tenant)), revoke.ErrInvalidToken},
 		{"an error", nil, cause, revoke.ErrUnavailable},
 		{"an outage beside a validator", of(tenant), cause, revoke.ErrUnavailable},
 		{"unavailable", nil, revoke.ErrUnavailable, revoke.ErrUnavailable},

@@ -43,7 +43,12 @@ func (k *Known) AddFunc(known func(issuer string) bool) error {
 // maxListed is how many issuers an error lists.
 const maxListed = 10
 
-// Check returns why an issuer is not known, nil where it is.
+// UnknownError says that a store does not know an issuer.
+type UnknownError struct{ text string }
+
+func (e *UnknownError) Error() string { return e.text }
+
+// Check returns an *UnknownError where an issuer is not known, and nil where it is.
 func (k *Known) Check(issuer string) error {
 	if len(k.names) == 0 && len(k.funcs) == 0 || slices.Contains(k.names, issuer) {
 		return nil
@@ -60,10 +65,10 @@ func (k *Known) Check(issuer string) error {
 	for _, name := range k.names {
 		switch {
 		case strings.TrimRight(name, "/") == strings.TrimRight(issuer, "/"):
-			return fmt.Errorf("%s; it differs from %q in a slash at the end", text, name)
+			return &UnknownError{fmt.Sprintf("%s; it differs from %q in a slash at the end", text, name)}
 		case strings.EqualFold(strings.TrimSpace(name), strings.TrimSpace(issuer)):
-			return fmt.Errorf("%s; it differs from %q in case or spaces", text, name)
+			return &UnknownError{fmt.Sprintf("%s; it differs from %q in case or spaces", text, name)}
 		}
 	}
-	return errors.New(text)
+	return &UnknownError{text}
 }
