@@ -7,10 +7,14 @@ package jwks
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -106,7 +110,8 @@ func New(ctx context.Context, address string, opts ...Option) (*Keys, error) {
 	return k, nil
 }
 
-// Keyfunc returns the key of the token's kid, or all keys for a token without one. It is a
+// Keyfunc returns the key of the token's kid, or all keys for the token's algorithm if it has no
+// kid. Keys that are not for signatures, by their use or key_ops, are never returned. It is a
 // jwt.Keyfunc. A kid that is not known makes it fetch the JWKS, at most once in the interval of
 // [WithUnknownKeyInterval], and all tokens of that moment wait for the one fetch.
 //
@@ -127,6 +132,12 @@ func (k *Keys) Keyfunc(token *jwt.Token) (any, error) {
 			return nil, errUnknown
 		}
 	}
+	if !named {
+		return k.pick(token.Method)
+	}
+	if !k.fitsOrNoneDoes(kid, token.Method) {
+		return nil, errOtherKey
+	}
 	key, err := k.picker.Keyfunc(token)
 	if errors.Is(err, jwkset.ErrKeyNotFound) {
 		return nil, errUnknown // withdrawn meanwhile; keyfunc's error quotes the kid
@@ -134,7 +145,69 @@ func (k *Keys) Keyfunc(token *jwt.Token) (any, error) {
 	return key, err
 }
 
-var errUnknown = errors.New("jwks: the provider has no key of the token's kid")
+var (
+	errUnknown  = errors.New("jwks: the provider has no key of the token's kid")
+	errOtherKey = errors.New("jwks: the provider's key is for another algorithm than the token's")
+)
+
+// pick returns the keys for a method, for a token without a kid. If there is none, the keys of
+// other types are returned for the validator to judge, which knows the allowed algorithms.
+func (k *Keys) pick(method jwt.SigningMethod) (any, error) {
+	all, err := k.held.KeyReadAll(k.ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: jwks: %w", revoke.ErrUnavailable, err)
+	}
+	var fitting, foreign jwt.VerificationKeySet
+	for _, jwk := range all {
+		switch {
+		case !isOfType(jwk, method):
+			foreign.Keys = append(foreign.Keys, jwk.Key())
+		case isFor(jwk, method):
+			fitting.Keys = append(fitting.Keys, jwk.Key())
+		}
+	}
+	switch {
+	case len(fitting.Keys) > 0:
+		return fitting, nil
+	case len(foreign.Keys) == 0:
+		return nil, errOtherKey
+	}
+	return foreign, nil
+}
+
+// fitsOrNoneDoes reports whether the key of this kid is for a method, or no key is. The maker of
+// a token chooses the kid, and a key of another type is no fault of the server while there is one
+// for the method.
+func (k *Keys) fitsOrNoneDoes(kid string, method jwt.SigningMethod) bool {
+	jwk, err := k.held.KeyRead(k.ctx, kid)
+	if err != nil || isOfType(jwk, method) {
+		return true // of a key of the type, keyfunc compares alg
+	}
+	all, err := k.held.KeyReadAll(k.ctx)
+	return err == nil && !slices.ContainsFunc(all, func(jwk jwkset.JWK) bool { return isFor(jwk, method) })
+}
+
+// isFor reports whether a key is for a method: of its type, and with its alg or none.
+func isFor(jwk jwkset.JWK, method jwt.SigningMethod) bool {
+	alg := jwk.Marshal().ALG.String()
+	return isOfType(jwk, method) && (alg == "" || alg == method.Alg())
+}
+
+// isOfType reports whether a method verifies with keys of this type.
+func isOfType(jwk jwkset.JWK, method jwt.SigningMethod) bool {
+	ok := true // a method of the app's knows its keys itself
+	switch method.(type) {
+	case *jwt.SigningMethodHMAC:
+		_, ok = jwk.Key().([]byte)
+	case *jwt.SigningMethodRSA, *jwt.SigningMethodRSAPSS:
+		_, ok = jwk.Key().(*rsa.PublicKey)
+	case *jwt.SigningMethodECDSA:
+		_, ok = jwk.Key().(*ecdsa.PublicKey)
+	case *jwt.SigningMethodEd25519:
+		_, ok = jwk.Key().(ed25519.PublicKey)
+	}
+	return ok
+}
 
 // has reports whether there is a key of this kid, or any key for a token without one.
 func (k *Keys) has(kid string, named bool) bool {
@@ -189,8 +262,13 @@ type heldKeys struct {
 	succeeded func() // called at each
 }
 
-// KeyReplaceAll refuses an answer without keys, with which all tokens would be of unknown keys.
+// KeyReplaceAll leaves out keys that are not for signatures (RFC 7517 §4.2, §4.3). It refuses an
+// answer without keys, with which all tokens would be of unknown keys.
 func (h *heldKeys) KeyReplaceAll(ctx context.Context, keys []jwkset.JWK) error {
+	keys = slices.DeleteFunc(slices.Clone(keys), func(jwk jwkset.JWK) bool {
+		m := jwk.Marshal()
+		return m.USE != "" && m.USE != jwkset.UseSig || len(m.KEYOPS) > 0 && !slices.Contains(m.KEYOPS, jwkset.KeyOpsVerify)
+	})
 	if len(keys) == 0 {
 		return errors.New("the JWKS has no key that is supported")
 	}

@@ -341,3 +341,41 @@ func TestAKidThatIsNoText(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestKeysOfOtherUses answers with a key that verifies the token's signature, and says of it that
+// it is for something else. The maker of a token may leave the kid out.
+func TestKeysOfOtherUses(t *testing.T) {
+	t.Parallel()
+	const other = `{"kty":"OKP","crv":"Ed25519","kid":"kid-ed","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
+	for _, row := range []struct {
+		name, members string
+		accepted      bool
+	}{
+		{"no use", ``, true},
+		{"signatures", `"use":"sig","key_ops":["verify"],"alg":"ES256",`, true},
+		{"encryption", `"use":"enc",`, false},
+		{"derivation", `"key_ops":["deriveKey"],`, false},
+		{"another algorithm", `"alg":"ES384",`, false},
+		{"key agreement", `"alg":"ECDH-ES","use":"enc",`, false},
+	} {
+		for _, kid := range []string{"one", ""} {
+			t.Run(row.name+"/kid "+kid, func(t *testing.T) {
+				t.Parallel()
+				p := newProvider(t)
+				point := testkit.Value(testkit.TestKeys().EC.PublicKey.Bytes())(t)
+				encode := base64.RawURLEncoding.EncodeToString
+				p.fail(fmt.Sprintf(`{"keys":[{"kty":"EC","crv":"P-256",%s"kid":"one","x":%q,"y":%q},%s]}`,
+					row.members, encode(point[1:33]), encode(point[33:]), other))
+				v := validator(t, p.keys(t))
+				if !row.accepted {
+					if _, err := v.Validate(context.WithoutCancel(t.Context()), sign(t, kid)); err == nil {
+						t.Error("a token is accepted by a key that is not for it")
+					}
+					return
+				}
+				wants(t, v, kid, nil)
+				wants(t, v, "kid-ed", revoke.ErrInvalidToken) // no fault of the server
+			})
+		}
+	}
+}
