@@ -13,7 +13,7 @@ import (
 	"github.com/pgrevoke/revoke/internal/schema"
 )
 
-// Ready reports whether this store can work as its database is now: the schema is there and
+// Ready reports what the catalog says of whether this store can work: the schema is there and
 // new enough, the role of the pool may read and write it and call its functions, the server
 // is a primary that is not fenced, and row-level security hides nothing. It is for a
 // start-up and for readiness probes: one round trip on a connection of the pool, under the
@@ -23,8 +23,9 @@ import (
 //
 // The rights are USAGE on the schema, SELECT, INSERT, UPDATE and DELETE on revocations, and
 // EXECUTE on the functions epochs and row_key. With [WithReadOnlyConnections] they are
-// USAGE and SELECT. What tools and restores may have changed beyond that is reported by
-// migrations.Inspect.
+// USAGE and SELECT. Ready takes no lock on the table, so it does not wait where another session
+// has locked it, as checks do then. What tools and restores may have changed in the table
+// itself, such as a missing column or primary key, is reported by migrations.Inspect.
 func (p *Postgres) Ready(ctx context.Context) error {
 	queryCtx, cancel := p.deadline(ctx)
 	defer cancel()
