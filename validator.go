@@ -47,13 +47,16 @@ type Validator struct {
 // ErrInvalidToken.
 //
 // Its source did not answer: keyfunc's error matches ErrUnavailable, or is an outage by its
-// kind. An outage is a context's error; a timeout; a connection that was refused or broke; a
-// name that was not resolved; an HTTP request that failed; an error of Postgres of the classes
-// 08, 25, 28, 40, 53, 57, 58 and XX, a lock that was not to be had, and a missing database,
-// table or privilege; a closed pool. Any other error refuses the token: an unknown kid, no row,
-// a file that does not exist, a malformed URL, address or query. A keyfunc may have made these
-// from the token's header, so they do not show that the server is at fault; a keyfunc that
-// reads a configured file or URL knows better, and wraps ErrUnavailable.
+// kind. An outage is a context's error; a timeout; a connection that was refused or broke;
+// a name that was not resolved; an HTTP request that failed; an error of Postgres of the
+// classes 08, 25, 28, 40, 53, 57, 58 and XX (but not of a message that a NUL in an argument
+// cut short), a lock that was not to be had, a prepared statement that is gone or out of
+// date, and a missing database, schema, table, column, function or privilege; a closed
+// pool. Any other error refuses the token: an unknown kid, no row, a file that does not
+// exist, a malformed URL, address or query. A keyfunc may have made these from the token's
+// header, so they do not show that the server is at fault; a keyfunc that reads a
+// configured file or URL knows better, and wraps ErrUnavailable. A keyfunc returns an error
+// for an unknown kid, and not a nil key, as a look into a map gives one.
 //
 // The key is one that no allowed algorithm may use: nil; a key of another type, such as a
 // string, PEM text, a private key or a pointer to nil; a secret shorter than the hash (RFC 7518

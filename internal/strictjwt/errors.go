@@ -7,15 +7,35 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // KeyError is the error of a keyfunc. The keyfunc's own text is part of the error's.
 type KeyError struct{ Err error }
 
-// Error names the keyfunc and its error.
-func (e *KeyError) Error() string { return "the keyfunc failed: " + e.Err.Error() }
+// maxKeyError is how many bytes of a keyfunc's text an error contains.
+const maxKeyError = 500
+
+// Error names the keyfunc and its error, in one line and cut short. A message of Postgres about
+// a value quotes it, and the value may be the kid of a token, so only its code is told.
+func (e *KeyError) Error() string {
+	text := e.Err.Error()
+	if pgErr, ok := errors.AsType[*pgconn.PgError](e.Err); ok && !IsOutage(e.Err) {
+		text = "Postgres refused its query with SQLSTATE " + pgErr.Code
+	}
+	if len(text) > maxKeyError {
+		text = strings.ToValidUTF8(text[:maxKeyError], "") + "…"
+	}
+	return "the keyfunc failed: " + strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text)
+}
 
 // Unwrap returns the keyfunc's error.
 func (e *KeyError) Unwrap() error { return e.Err }

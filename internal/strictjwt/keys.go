@@ -94,7 +94,7 @@ func judgeKeys(method jwt.SigningMethod, allowed []jwt.SigningMethod, keys ...jw
 			return nil
 		}
 		for _, other := range allowed {
-			if unfit(other, key) == nil {
+			if isJudged(other) && unfit(other, key) == nil {
 				return errOtherAlgorithm
 			}
 		}
@@ -110,6 +110,16 @@ func judgeKeys(method jwt.SigningMethod, allowed []jwt.SigningMethod, keys ...jw
 	}
 	unusable, _ := errors.AsType[*UnusableKeyError](wrong)
 	return &UnusableKeyError{fmt.Sprintf("a set of %d keys, none of them usable; the first is %s", len(keys), unusable.text), unusable.cause}
+}
+
+// isJudged reports whether unfit knows the keys of a method. Those of an app's own signing
+// method say nothing of a key that another method cannot use.
+func isJudged(method jwt.SigningMethod) bool {
+	switch method.(type) {
+	case *jwt.SigningMethodHMAC, *jwt.SigningMethodRSA, *jwt.SigningMethodRSAPSS, *jwt.SigningMethodECDSA, *jwt.SigningMethodEd25519:
+		return true
+	}
+	return false
 }
 
 // unfit returns an *UnusableKeyError if the method cannot or must not use the key. A

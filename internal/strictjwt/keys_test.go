@@ -20,6 +20,7 @@ import (
 	"testing"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 var errUnavailable = errors.New("unavailable")
@@ -379,6 +380,56 @@ func TestMethodsOfTheApp(t *testing.T) {
 	}
 	token, err := newReader(t, keyOf("ES384"), "ES256X").Read(signedBy(t, curve, keys()["ES256"].sign), &kind)
 	wantUnusable(t, token, err, "an *ecdsa.PublicKey on P-384", "; ES256X needs an *ecdsa.PublicKey on P-256")
+}
+
+// TestMethodsOfTheAppExcuseNoKey allows an algorithm of the app's beside ES256. A key that ES256
+// cannot use stays the server's fault.
+func TestMethodsOfTheAppExcuseNoKey(t *testing.T) {
+	t.Parallel()
+	kind := AccessToken("")
+	jwt.RegisterSigningMethod("remote", func() jwt.SigningMethod { return remote{} })
+	for _, row := range []struct {
+		name string
+		key  any
+		want string
+	}{
+		{"nil", nil, "nil"},
+		{"a string", "abc", "a string"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			reader, err := NewReader(func(*jwt.Token) (any, error) { return row.key, nil }, []string{"ES256", "remote"}, 8<<10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			token, err := reader.Read(signedBy(t, jwt.SigningMethodES256, keys()["ES256"].sign), &kind)
+			wantUnusable(t, token, err, row.want, "ES256 needs an *ecdsa.PublicKey on P-256")
+		})
+	}
+}
+
+// TestKeyErrorIsShort has a keyfunc fail with texts that repeat a kid.
+func TestKeyErrorIsShort(t *testing.T) {
+	t.Parallel()
+	kid := strings.Repeat("k", 4000)
+	for _, row := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"Postgres about a value", fmt.Errorf("keys: %w", &pgconn.PgError{Code: "22P02", Message: "invalid uuid " + kid}), "the keyfunc failed: Postgres refused its query with SQLSTATE 22P02"},
+		{"a long text", errors.New(kid), "the keyfunc failed: " + kid[:500] + "…"},
+		{"two lines", errors.New("unknown kid a\nINFO all is well"), "the keyfunc failed: unknown kid a INFO all is well"},
+		{"an outage of Postgres", &pgconn.PgError{Severity: "FATAL", Code: "57P03", Message: "starting up"}, "the keyfunc failed: FATAL: starting up (SQLSTATE 57P03)"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			err := &KeyError{row.err}
+			if err.Error() != row.want || !errors.Is(err, row.err) {
+				t.Errorf("%q, want %q", err.Error(), row.want)
+			}
+		})
+	}
 }
 
 // remote verifies without a key, as a service that keeps it would.

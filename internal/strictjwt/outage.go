@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -47,7 +48,10 @@ func IsOutage(err error) bool {
 		return true
 	case syscall.Errno:
 		return e.Temporary() || slices.Contains(brokenConnection, e)
-	case interface{ SQLState() string }: // pgx's and lib/pq's
+	case *pgconn.PgError:
+		// A NUL in an argument ends the message of the simple protocol early.
+		return refusesToWork(e.Code) && !strings.HasPrefix(e.Routine, "pq_getmsg")
+	case interface{ SQLState() string }: // lib/pq's
 		return refusesToWork(e.SQLState())
 	case interface{ Timeout() bool }:
 		if e.Timeout() {
@@ -97,12 +101,13 @@ func isMalformed(err error) bool {
 // refusesToWork reports whether Postgres could not answer a query for a reason that is not the
 // query's: connection (08), transaction state such as read-only (25), authorization (28),
 // rollback of the transaction (40), resources (53), operator intervention, such as a shutdown or
-// a timeout (57), system (58), internal (XX); a lock that was not to be had; and a database, a
-// table or a privilege that is missing.
+// a timeout (57), system (58), internal (XX); a lock that was not to be had; a prepared statement
+// that a pooler has given to another client, or that is out of date; and a database, a schema, a
+// table, a column, a function or a privilege that is missing.
 func refusesToWork(sqlState string) bool {
 	if len(sqlState) != 5 {
 		return false
 	}
 	return slices.Contains([]string{"08", "25", "28", "40", "53", "57", "58", "XX"}, sqlState[:2]) ||
-		slices.Contains([]string{"55P03", "3D000", "42P01", "42501"}, sqlState)
+		slices.Contains([]string{"55P03", "26000", "42P05", "0A000", "3D000", "3F000", "42P01", "42703", "42883", "42501"}, sqlState)
 }

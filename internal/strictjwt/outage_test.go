@@ -111,13 +111,14 @@ func TestIsOutage(t *testing.T) {
 		{"lib/pq 53300", pqError("53300"), true},
 		{"lib/pq 22P02", pqError("22P02"), false},
 		{"no SQLSTATE", pqError(""), false},
+		{"a NUL in the simple protocol", &pgconn.PgError{Code: "08P01", Routine: "pq_getmsgend"}, false},
 	}
 	for code, want := range map[string]bool{
 		"08000": true, "08006": true, "08P01": true, "25006": true, "25P03": true, "28000": true, "28P01": true, "40001": true, "40P01": true,
 		"53000": true, "53100": true, "53200": true, "53300": true, "53400": true, "55P03": true, "57000": true, "57014": true, "57P01": true,
 		"57P02": true, "57P03": true, "57P04": true, "57P05": true, "58000": true, "58030": true, "XX000": true, "XX001": true, "XX002": true,
-		"3D000": true, "42P01": true, "42501": true,
-		"22021": false, "22P02": false, "22003": false, "42601": false, "42703": false, "23505": false, "P0001": false, "P0002": false, "0A000": false,
+		"3D000": true, "3F000": true, "42P01": true, "42703": true, "42883": true, "42501": true, "26000": true, "42P05": true, "0A000": true,
+		"22021": false, "22P02": false, "22003": false, "42601": false, "23505": false, "P0001": false, "P0002": false,
 	} {
 		rows = append(rows, row{"SQLSTATE " + code, &pgconn.PgError{Code: code}, want})
 	}

@@ -60,11 +60,10 @@ func CheckNotToken(name, claim, id string) error {
 			return nil
 		}
 	}
-	header, _ := base64.RawURLEncoding.DecodeString(parts[0]) // after an error it is no JSON
-	if !json.Valid(header) || bytes.TrimSpace(header)[0] != '{' {
-		return nil // a name with dots in it
+	if header, err := base64.RawURLEncoding.DecodeString(parts[0]); err == nil && json.Valid(header) && bytes.TrimSpace(header)[0] == '{' {
+		return fmt.Errorf("%s is the text of a token: pass the token's %s, which Validate and Identify return", name, claim)
 	}
-	return fmt.Errorf("%s is the text of a token: pass the token's %s, which Validate and Identify return", name, claim)
+	return nil // a name with dots in it
 }
 
 // isPlain reports whether a string is ASCII without NUL, as most identifiers are, eight
