@@ -104,7 +104,8 @@ var ways = []way{
 		return err
 	}},
 	{"RevokeUserBefore", revoke.ScopeUser, func(ctx context.Context, r revoke.Revoker, t revoke.Token) error {
-		return r.RevokeUserBefore(ctx, t.User(), t.IssuedAt.Add(1)) // rounded up to a microsecond
+		// A nanosecond after the token's stamp, rounded up to a microsecond.
+		return r.RevokeUserBefore(ctx, t.User(), t.IssuedAt.Add(1-revoke.DefaultIssuerSkew))
 	}},
 	{"RevokeIssuer", revoke.ScopeIssuer, func(ctx context.Context, r revoke.Revoker, t revoke.Token) error {
 		_, err := r.RevokeIssuer(ctx, t.Issuer)
