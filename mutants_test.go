@@ -132,7 +132,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{"if strictjwt.IsServerFault(err, ErrUnavailable) {", "if false {"},
 		},
 		"validator: the text of a decoder is repeated": {
-			File: "validator.go", Tests: "TestErrorsQuoteNothing",
+			File: "verified.go", Tests: "TestErrorsQuoteNothing",
 			Edits: []string{`return fmt.Errorf("the claims do not fit into %T", v)`, "return err"},
 		},
 		"validator: a token without the epoch claim is accepted": {
@@ -242,7 +242,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "validator_set.go", Tests: "TestTenantsAreAskedForAtTheSameTime",
 			Edits: []string{"q.gone = q.err != nil && ctx.Err() != nil", "q.gone = false"},
 		},
-		"coalescer: a query ends with the caller for whom it was begun": {
+		"coalescer: a query ends with the caller that began it": {
 			File: "postgres_coalesce.go", Tests: "TestCoalescedCancelOnTheWay TestImpatientCallers",
 			Edits: []string{
 				"	gone bool", "	ctx  context.Context\n	gone bool",

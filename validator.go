@@ -2,10 +2,8 @@ package revoke
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"time"
 
@@ -144,61 +142,6 @@ func (v *Validator) User(sub string) User { return User{Issuer: v.issuer, Subjec
 // take the session of a token from [Token.Session].
 func (v *Validator) Session(sid string) Session { return Session{Issuer: v.issuer, ID: sid} }
 
-// Verified is a token with a verified signature: its identity, its times, and its claims on
-// demand. It is not changed by its methods, and may be used from several goroutines.
-type Verified struct {
-	Token
-	payload   string
-	respelled string // a claim that is read, of which the payload has another spelling too
-}
-
-// Claims decodes the token's claims into v, a pointer as encoding/json wants it, and calls its
-// method Validate, if it has one. The error matches ErrInvalidToken: the claims are of other
-// types than v's, Validate refused them, or the payload has a member such as "JTI", which
-// encoding/json would read in place of a claim that the validator reads. An outage that Validate
-// reports matches ErrUnavailable: see [NewValidator]. The error names claims and types, and
-// contains values only if Validate's own error does.
-func (t *Verified) Claims(v any) error {
-	const operation = "Claims"
-	if t.respelled != "" {
-		return as(operation, ErrInvalidToken, fmt.Errorf("%w: the payload spells %q in another way too", jwt.ErrTokenInvalidClaims, t.respelled))
-	}
-	if err := json.Unmarshal([]byte(t.payload), v); err != nil {
-		return as(operation, ErrInvalidToken, fmt.Errorf("%w: %w", jwt.ErrTokenInvalidClaims, decodeError(err, v)))
-	}
-	if err := validateClaims(v); err != nil {
-		return invalidClaims(operation, err)
-	}
-	return nil
-}
-
-// validateClaims calls the method Validate of v. Where v points to another pointer, or to an
-// interface with one, encoding/json has decoded into the last, and so the method is that one's.
-func validateClaims(v any) error {
-	for value := reflect.ValueOf(v); value.Kind() == reflect.Pointer || value.Kind() == reflect.Interface; value = value.Elem() {
-		if claims, ok := reflect.TypeAssert[interface{ Validate() error }](value); ok {
-			return claims.Validate()
-		}
-	}
-	return nil
-}
-
-// decodeError leaves out what an error of encoding/json, or of a type that decodes itself, quotes
-// of a token.
-func decodeError(err error, v any) error {
-	var wrongType *json.UnmarshalTypeError
-	var wrongTarget *json.InvalidUnmarshalError
-	switch {
-	case errors.As(err, &wrongTarget):
-		return err
-	case errors.As(err, &wrongType) && wrongType.Field != "":
-		return fmt.Errorf("claim %q does not fit into %v", wrongType.Field, wrongType.Type)
-	case errors.As(err, &wrongType):
-		return fmt.Errorf("a claim does not fit into %v", wrongType.Type)
-	}
-	return fmt.Errorf("the claims do not fit into %T", v)
-}
-
 // Validate returns the token if it is accepted: signed by the issuer, for this audience, valid
 // now, and not revoked. With an error it returns nil, and the error matches exactly one of
 // ErrRevoked, ErrInvalidToken and ErrUnavailable; golang-jwt's sentinels, such as
@@ -209,10 +152,10 @@ func decodeError(err error, v any) error {
 // VerifiedToken() Token, which errors.As finds; revokehttp.TokenFromError returns it. The text
 // of the error does not contain the identity.
 //
-// The text of an error has one line. It contains nothing of a token that was not verified, and of
-// a verified one only names of registered claims and its iss, cut short. It also contains
-// the texts of the errors that the app's own functions return: keyfunc, claims checks, and the
-// checker.
+// The text of an error contains nothing of a token that was not verified, and of a verified one
+// only names of registered claims and its iss, cut short. It also contains the texts of the
+// errors that the app's own functions return: that of keyfunc in one line and cut short, those
+// of claims checks and of the checker as they are.
 func (v *Validator) Validate(ctx context.Context, text string) (*Verified, error) {
 	if v.hooks.validate == nil {
 		return v.validate(ctx, text)

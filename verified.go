@@ -1,0 +1,65 @@
+package revoke
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Verified is a token with a verified signature: its identity, its times, and its claims on
+// demand. It is not changed by its methods, and may be used from several goroutines.
+type Verified struct {
+	Token
+	payload   string
+	respelled string // a claim that is read, of which the payload has another spelling too
+}
+
+// Claims decodes the token's claims into v, a pointer as encoding/json wants it, and calls its
+// method Validate, if it has one. The error matches ErrInvalidToken: the claims are of other
+// types than v's, Validate refused them, or the payload has a member such as "JTI", which
+// encoding/json would read in place of a claim that the validator reads. An outage that Validate
+// reports matches ErrUnavailable: see [NewValidator]. The error names claims and types, and
+// contains values only if Validate's own error does.
+func (t *Verified) Claims(v any) error {
+	const operation = "Claims"
+	if t.respelled != "" {
+		return as(operation, ErrInvalidToken, fmt.Errorf("%w: the payload spells %q in another way too", jwt.ErrTokenInvalidClaims, t.respelled))
+	}
+	if err := json.Unmarshal([]byte(t.payload), v); err != nil {
+		return as(operation, ErrInvalidToken, fmt.Errorf("%w: %w", jwt.ErrTokenInvalidClaims, decodeError(err, v)))
+	}
+	if err := validateClaims(v); err != nil {
+		return invalidClaims(operation, err)
+	}
+	return nil
+}
+
+// validateClaims calls the method Validate of v. Where v points to another pointer, or to an
+// interface with one, encoding/json has decoded into the last, and so the method is that one's.
+func validateClaims(v any) error {
+	for value := reflect.ValueOf(v); value.Kind() == reflect.Pointer || value.Kind() == reflect.Interface; value = value.Elem() {
+		if claims, ok := reflect.TypeAssert[interface{ Validate() error }](value); ok {
+			return claims.Validate()
+		}
+	}
+	return nil
+}
+
+// decodeError leaves out what an error of encoding/json, or of a type that decodes itself, quotes
+// of a token.
+func decodeError(err error, v any) error {
+	var wrongType *json.UnmarshalTypeError
+	var wrongTarget *json.InvalidUnmarshalError
+	switch {
+	case errors.As(err, &wrongTarget):
+		return err
+	case errors.As(err, &wrongType) && wrongType.Field != "":
+		return fmt.Errorf("claim %q does not fit into %v", wrongType.Field, wrongType.Type)
+	case errors.As(err, &wrongType):
+		return fmt.Errorf("a claim does not fit into %v", wrongType.Type)
+	}
+	return fmt.Errorf("the claims do not fit into %T", v)
+}
