@@ -52,7 +52,7 @@ func take[E any](tb testing.TB, r *recorder) (event E) {
 	}
 	event, ok := r.events[0].(E)
 	if !ok || r.values[0] != "trace" {
-		tb.Fatalf("event %#v, whose context has the value %v", r.events[0], r.values[0])
+		tb.Fatalf("event %#v with the value %v in its context", r.events[0], r.values[0])
 	}
 	r.events, r.values = nil, nil
 	return event

@@ -866,7 +866,7 @@ func TestEpochClaim(t *testing.T) {
 		accepted(t, es256(t, &askedFor{}, revoke.WithEpochClaim(), revoke.WithOptionalEpochClaim()), testkit.Mint(t, nil))
 		accepted(t, es256(t, &askedFor{}, revoke.WithOptionalEpochClaim(), revoke.WithEpochClaim()), testkit.Mint(t, nil))
 	})
-	t.Run("the iat rule decides for an issuer whose users may choose such a claim", func(t *testing.T) {
+	t.Run("the iat rule decides for an issuer that lets users choose such a claim", func(t *testing.T) {
 		t.Parallel()
 		refused(t, es256(t, store), testkit.Mint(t, nil, `"epochs":[`+micros(30*time.Second)+`,0]`), revoke.ErrRevoked)
 	})

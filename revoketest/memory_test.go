@@ -106,7 +106,7 @@ var broken = []struct {
 	},
 	{
 		"an iat may lie ahead", func(m *Memory) revoke.Store { return futureClock{m, true} },
-		"IssuerSkew/what was accepted is refused after a revocation, whatever the skew",
+		"IssuerSkew/what was accepted is refused after a revocation, under any skew",
 	},
 	{
 		"a claim may lie ahead", func(m *Memory) revoke.Store { return futureClock{m, false} },

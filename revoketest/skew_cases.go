@@ -56,7 +56,7 @@ var skewCases = []testCase{
 			})
 		}
 	}},
-	{"IssuerSkew/what was accepted is refused after a revocation, whatever the skew", func(p *probe) {
+	{"IssuerSkew/what was accepted is refused after a revocation, under any skew", func(p *probe) {
 		for _, row := range skews {
 			for _, by := range revokeScopes {
 				p.row(row.name+", "+string(by.scope), func(p *probe) {

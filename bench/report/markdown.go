@@ -111,7 +111,7 @@ func (r *results) rest(b *strings.Builder) {
 	}
 	b.WriteString(`
 From the commit until the last mirror refuses, median and 99th percentile. "own write" is a write through one of the mirrors, which
-notifies the others. "Wake" is a commit elsewhere and a call of Wake, whose time counts. "poll" is a commit elsewhere that the next poll
+notifies the others. "Wake" is a commit elsewhere and a call of Wake; the time of that call counts. "poll" is a commit elsewhere that the next poll
 finds (every 250 ms). Writes come at random moments.
 
 | mirrors | own write | Wake | poll |

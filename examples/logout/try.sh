@@ -132,8 +132,8 @@ alive "$laptop" bob
 ask 405 '' "$api/logout" "${auth[@]}"
 [ "$(header Allow)" = POST ] || fail "Allow is '$(header Allow)'"
 
-# 5. A password change ends the other sessions, and the token in the answer is accepted at once. A failed change ends
-# nothing.
+# 5. A password change ends the other sessions, and the token in the answer is accepted at once. A
+# failed change ends nothing.
 sign_in bob hunter2-hunter2
 phone=$body
 with "$laptop"
@@ -178,7 +178,8 @@ ask 401 "$INVALID_TOKEN" "$api/me" -b "$work/stolen"
 # 403 precedes the check of the token, and has no challenge: signing in again would not help.
 ask 403 '' "$api/logout" -X POST "${browser[@]}" "$cross"
 ask 403 '' "$api/sign-in" -H "$cross" -d name=bob -d password=hunter2-hunter2
-# A header decides alone: a good one beside another user's cookie, and a bad one beside a good cookie.
+# A header decides alone: a good one beside another user's cookie, and a bad one beside a good
+# cookie.
 with "$ada"
 ask 200 '' "$api/me" "${browser[@]}" "$same" "${auth[@]}"
 says 'hello, ada'

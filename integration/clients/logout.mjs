@@ -1,5 +1,6 @@
-// Acts as an OpenID provider that ends sessions over the back channel, by logout tokens that jose signs in the shapes of
-// Keycloak, Okta and Auth0. scripts_test.go writes the addresses and the provider's key to standard input.
+// Acts as an OpenID provider that ends sessions over the back channel, by logout tokens that jose
+// signs in the shapes of Keycloak, Okta and Auth0. scripts_test.go writes the addresses and the
+// provider's key to standard input.
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { text } from 'node:stream/consumers'

@@ -1,5 +1,6 @@
-// Revokes and introspects tokens with oauth4webapi and with openid-client. The client authenticates in a header and in the
-// body. scripts_test.go writes the addresses, clients and tokens to standard input.
+// Revokes and introspects tokens with oauth4webapi and with openid-client. The client authenticates
+// in a header and in the body. scripts_test.go writes the addresses, clients and tokens to standard
+// input.
 import assert from 'node:assert/strict'
 import { text } from 'node:stream/consumers'
 import * as oauth from 'oauth4webapi'

@@ -1,9 +1,11 @@
-# One Postgres for as long as file descriptor 3 is open at its other end. Nothing of it stays behind, whichever process is killed.
+# One Postgres for as long as file descriptor 3 is open at its other end. Nothing of it stays
+# behind, whichever process is killed.
 #
-# arguments: a directory for the files, the directory of the binaries, "primary" with what another server has left of its initdb,
+# arguments: a directory for the files, the directory of the binaries, "primary" with what another
+# server has left of its initdb,
 #	or nothing, or "standby" with the primary's directory and a base backup
 # standard input: for a standby the label of the backup
-# descriptor 3: read end of a pipe whose write end the parent holds; closed when the parent closes it or dies
+# descriptor 3: read end of a pipe; the parent holds its write end, and closes it or dies
 # descriptor 4: the path of the files is written here; closed when everything is removed
 set -eu
 base=$1 bin=$2 role=$3 origin=${4-} backup=${5-}
@@ -20,14 +22,16 @@ alive() { # a zombie is not: an orphan may wait for ever to be reaped
 (
 	trap '' HUP INT QUIT TERM
 	read -r _ <&3 || :
-	# The server of initdb, if it is killed, leaves its shared memory for ever. So initdb is let finish.
+	# The server of initdb, if it is killed, leaves its shared memory for ever. So initdb is let
+	# finish.
 	tries=0
 	while alive && [ ! -e "$dir/initialized" ] && [ "$tries" -lt 1800 ]; do
 		tries=$((tries + 1))
 		sleep 0.05
 	done
 	kill -QUIT "-$server" 2>/dev/null || :
-	# A postmaster that is killed leaves its shared memory too. By itself it gives its processes five seconds.
+	# A postmaster that is killed leaves its shared memory too. By itself it gives its processes
+	# five seconds.
 	tries=0
 	while alive && [ "$tries" -lt 620 ]; do
 		tries=$((tries + 1))
@@ -50,7 +54,8 @@ mkdir "$dir/data"
 failed=
 case $role in
 primary)
-	# A copy takes a tenth of the time of initdb. It is complete if its original is still there afterwards.
+	# A copy takes a tenth of the time of initdb. It is complete if its original is still there
+	# afterwards.
 	if [ -z "$origin" ] || ! cp -R "$origin/." "$dir/data" || [ ! -e "$origin" ]; then
 		find "$dir/data" -mindepth 1 -delete
 		if "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C --no-sync --no-instructions; then
@@ -72,7 +77,8 @@ esac
 : >"$dir/initialized"
 [ -z "$failed" ] || exit 1
 
-# Only a Unix socket, in a directory that no other user can enter: no port to race for, and trust is safe.
-# A new standby needs the log from the beginning of its backup on; each CREATE DATABASE is a checkpoint, which would remove it.
+# Only a Unix socket, in a directory that no other user can enter: no port to race for, and trust is
+# safe. A new standby needs the log from the beginning of its backup on; each CREATE DATABASE is a
+# checkpoint, which would remove it.
 exec "$bin/postgres" -D "$dir/data" -k "$dir" -p 5432 -c listen_addresses= -c fsync=off -c full_page_writes=off -c wal_keep_size=512MB \
 	-c max_connections=200 -c max_prepared_transactions=10 -c dynamic_shared_memory_type=mmap

@@ -73,7 +73,7 @@ func badKeys(tb testing.TB) []badKey {
 	text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 	type secret []byte
 	const parse = " (parse it: see jwt.ParseECPublicKeyFromPEM and its like)"
-	var nobody *struct{ N *big.Int }
+	var absent *struct{ N *big.Int }
 	return []badKey{
 		{"nil", nil, "nil"},
 		{"a string", "a secret that is a string, and long enough for HS512, which takes 64", "a string of 68 bytes"},
@@ -97,7 +97,7 @@ func badKeys(tb testing.TB) []badKey {
 		{"a nil RSA key", (*rsa.PublicKey)(nil), "a nil *rsa.PublicKey"},
 		{"a nil EC key", (*ecdsa.PublicKey)(nil), "a nil *ecdsa.PublicKey"},
 		{"a nil Ed25519 key", ed25519.PublicKey(nil), "an ed25519.PublicKey of 0 bytes"},
-		{"a nil pointer", nobody, "a nil *struct { N *big.Int }"},
+		{"a nil pointer", absent, "a nil *struct { N *big.Int }"},
 		{"an RSA key without numbers", &rsa.PublicKey{}, "an *rsa.PublicKey"},
 		{"an RSA key of 1024 bits", &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 1023, 1), E: 65537}, "an *rsa.PublicKey of 1024 bits"},
 		{"an RSA key of 2047 bits", &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 2046, 1), E: 65537}, "an *rsa.PublicKey of 2047 bits"},
