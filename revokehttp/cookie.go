@@ -63,9 +63,9 @@ func (c *cookie) clearUnpartitioned(w http.ResponseWriter) {
 // Firefox do: for Safari, develop over TLS.
 //
 // A request with the cookie and an unsafe method must come from the same origin, or from one of
-// [WithTrustedOrigin]: see http.CrossOriginProtection. GET, HEAD and OPTIONS are accepted from any
-// site, so a handler of these must change nothing, and a handler that upgrades to a WebSocket must
-// check Origin itself. Default: no cookie.
+// [WithTrustedOrigin]: see http.CrossOriginProtection. The handshake of a WebSocket counts as
+// unsafe, although its method is GET. Otherwise GET, HEAD and OPTIONS are accepted from any site, so
+// a handler of these must change nothing. Default: no cookie.
 func WithCookie(name, path string) Option {
 	return func(o *options) error {
 		prefix := "__Host-"

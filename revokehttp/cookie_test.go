@@ -36,6 +36,7 @@ func TestCookie(t *testing.T) {
 		{"twice, with a good header", testkit.Request("GET", "/", "Cookie", cookie+"; "+cookie, "Authorization", bearer), 200, false},
 		{"good, with an invalid header", testkit.Request("GET", "/", "Cookie", cookie, "Authorization", "Bearer x"), 401, false},
 		{"good, with a header without a token", testkit.Request("GET", "/", "Cookie", cookie, "Authorization", "Bearer"), 400, false},
+		{"good, with a header with a tab", testkit.Request("GET", "/", "Cookie", cookie, "Authorization", "Bearer\tx"), 400, false},
 		{"good, with two headers", testkit.Request("GET", "/", "Cookie", cookie, "Authorization", bearer, "Authorization", bearer), 400, false},
 		{"with another scheme", testkit.Request("GET", "/", "Cookie", cookie, "Authorization", "Basic YTpi"), 200, true},
 		{"twice", testkit.Request("GET", "/", "Cookie", cookie+"; "+cookie), 400, false},

@@ -64,15 +64,20 @@ func (g *Guard) cookies(r *http.Request) (values []string) {
 // parseBearer reads the value of an Authorization header. isBearer says whether the scheme is
 // Bearer, in upper or lower case (RFC 9110 §11.1).
 func parseBearer(header string) (token string, isBearer bool, err error) {
-	scheme, rest, spaced := strings.Cut(strings.Trim(header, " \t"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
+	header = strings.Trim(header, " \t")
+	end := strings.IndexFunc(header, func(r rune) bool { return !isToken(string(r)) })
+	if end < 0 {
+		end = len(header)
+	}
+	if !strings.EqualFold(header[:end], "Bearer") {
 		return "", false, nil
 	}
+	rest := header[end:]
 	token = strings.TrimLeft(rest, " ")
-	if !spaced || token == "" {
+	if token == "" {
 		return "", true, fmt.Errorf("%w: Bearer without a token", ErrBadRequest)
 	}
-	if !isToken68(token) {
+	if token == rest || !isToken68(token) { // another separator than a space, such as a tab
 		return "", true, fmt.Errorf("%w: what follows Bearer is not one token", ErrBadRequest)
 	}
 	return token, true, nil

@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	bearerScheme = regexp.MustCompile(`(?s)^[ \t]*(?i:bearer)( .*)?$`)
+	bearerScheme = regexp.MustCompile("(?s)^[ \t]*(?i:bearer)([^!#$%&'*+.^_`|~0-9A-Za-z-].*)?$")
 	bearerToken  = regexp.MustCompile(`^[ \t]*(?i:bearer) +([A-Za-z0-9._~+/-]+=*)[ \t]*$`)
 )
 

@@ -120,7 +120,7 @@ func (g *Guard) losesCookie(r *http.Request, err error) bool {
 	}
 	switch cookies := g.cookies(r); {
 	case len(cookies) == 0: // a cookie without a value is possible
-		return err == nil || errors.Is(err, ErrNoToken)
+		return isOwnOrigin(r) && (err == nil || errors.Is(err, ErrNoToken))
 	case len(cookies) > 1:
 		return true
 	case err == nil && !presentsBearer(r):
@@ -129,6 +129,10 @@ func (g *Guard) losesCookie(r *http.Request, err error) bool {
 		return g.isUseless(r, cookies[0])
 	}
 }
+
+// isOwnOrigin reports whether no page of another origin sent the request. SameSite withholds a good
+// cookie from a trusted origin of another site, whose form could have the browser delete it.
+func isOwnOrigin(r *http.Request) bool { return http.NewCrossOriginProtection().Check(r) == nil }
 
 // isUseless reports whether a token has no good signature, has expired or was revoked. A token that
 // is refused for its claims may be accepted later, or by another guard.

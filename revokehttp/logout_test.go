@@ -219,6 +219,39 @@ func TestLogoutDropsTheCookie(t *testing.T) {
 	}
 }
 
+// TestLogoutOfTrustedOrigin deletes no cookie that it does not see: SameSite withholds it from a form
+// of another site, and the browser would delete it all the same.
+func TestLogoutOfTrustedOrigin(t *testing.T) {
+	t.Parallel()
+	good := mint(t, "1", "s", time.Hour)
+	const friend = "https://friend.example"
+	trusted := []string{"Origin", friend, "Sec-Fetch-Site", "cross-site"}
+	for _, c := range []struct {
+		name    string
+		header  []string
+		status  int
+		deletes bool
+	}{
+		{"no cookie", trusted, 401, false},
+		{"no cookie, of an old browser", []string{"Origin", friend}, 401, false},
+		{"Bearer", append([]string{"Authorization", "Bearer " + good}, trusted...), 204, false},
+		{"a good cookie", append([]string{"Cookie", "__Host-session=" + good}, trusted...), 204, true},
+		{"a forged cookie", append([]string{"Cookie", "__Host-session=x"}, trusted...), 401, true},
+		{"no cookie, the same origin", []string{"Origin", "https://example.com", "Sec-Fetch-Site", "same-origin"}, 401, true},
+		{"Bearer, the same origin", []string{"Authorization", "Bearer " + good, "Sec-Fetch-Site", "same-origin"}, 204, true},
+		{"Bearer of a client", []string{"Authorization", "Bearer " + good}, 204, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newService(t, revokehttp.WithCookie("session", "/"), revokehttp.WithTrustedOrigin(friend))
+			w := testkit.Serve(testkit.Value(s.guard.Logout(s.store))(t), testkit.Request("POST", "/", c.header...))
+			if set := cookies(t, w); w.Code != c.status || len(set) == 1 != c.deletes {
+				t.Errorf("%d, cookies %v, want %d", w.Code, set, c.status)
+			}
+		})
+	}
+}
+
 // TestLogoutWithExpiredToken ends the session, which has not expired.
 func TestLogoutWithExpiredToken(t *testing.T) {
 	t.Parallel()

@@ -90,7 +90,26 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		"navigation: a path is decoded once": {
 			File: "navigation.go", Tests: "TestLocalPath",
-			Edits: []string{"		path = decoded\n", "		return checkDecodedPath(decoded)\n"},
+			Edits: []string{
+				"	if err := checkDecodedPath(decodeAll(path)); err != nil {",
+				"	once, _ := url.PathUnescape(path)\n	if err := checkDecodedPath(once); err != nil {",
+			},
+		},
+		"navigation: an escape in two parts is none": {
+			File: "navigation.go", Tests: "TestLocalPath",
+			Edits: []string{"decoded[n-3] == '%'; n = len(decoded) {", "decoded[n-3] == '%'; n = 0 {"},
+		},
+		"navigation: the router's path is the one that was asked for": {
+			File: "navigation.go", Tests: "TestSignInPage",
+			Edits: []string{`if path, _, _ := strings.Cut(asked, "?"); path == g.signIn.EscapedPath() {`, "if r.URL.Path == g.signIn.Path {"},
+		},
+		"credentials: Bearer before a tab is another scheme": {
+			File: "credentials.go", Tests: "TestAuthorizationHeader TestCookie",
+			Edits: []string{"return !isToken(string(r)) })", "return r == ' ' })"},
+		},
+		"logout: a trusted origin takes a cookie that SameSite withholds": {
+			File: "logout.go", Tests: "TestLogoutOfTrustedOrigin",
+			Edits: []string{"return isOwnOrigin(r) && (", "return ("},
 		},
 		"navigation: an outage leads to the sign-in page": {
 			File: "guard.go", Tests: "TestSignInPage",

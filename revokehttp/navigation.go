@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -70,21 +71,32 @@ func checkLocalPath(text string) error {
 	}
 	path, _, _ := strings.Cut(text, "#")
 	path, _, _ = strings.Cut(path, "?")
-	// Each proxy on the way, or the reader of a parameter, may decode once more.
-	for {
-		if err := checkDecodedPath(path); err != nil {
-			return err
-		}
-		decoded, err := url.PathUnescape(path)
-		if err != nil || decoded == path {
-			break
-		}
-		path = decoded
+	if err := checkDecodedPath(decodeAll(path)); err != nil {
+		return err
 	}
 	if _, err := url.Parse(text); err != nil {
 		return errors.New("it is no URL")
 	}
 	return nil
+}
+
+// decodeAll decodes every escape, also one that another one makes: each proxy on the way, or the
+// reader of a parameter, may decode once more. A text that is no escape stays as it is, as many
+// decoders leave it. One pass does it, since slashes, dots and backslashes that a decoding makes
+// are not changed by the next one.
+func decodeAll(path string) string {
+	decoded := make([]byte, 0, len(path))
+	for i := range len(path) {
+		decoded = append(decoded, path[i])
+		for n := len(decoded); n >= 3 && decoded[n-3] == '%'; n = len(decoded) {
+			value, err := strconv.ParseUint(string(decoded[n-2:]), 16, 8)
+			if err != nil {
+				break
+			}
+			decoded = append(decoded[:n-3], byte(value))
+		}
+	}
+	return string(decoded)
 }
 
 func checkDecodedPath(path string) error {
@@ -120,16 +132,19 @@ func isNavigation(r *http.Request) bool {
 // signInPage returns the URL of the sign-in page for a request that is refused with 401, and "" if
 // the answer is not to be a redirect.
 func (g *Guard) signInPage(r *http.Request) string {
-	if g.signIn == nil || !isNavigation(r) || r.URL.Path == g.signIn.Path || presentsBearer(r) {
+	if g.signIn == nil || !isNavigation(r) || presentsBearer(r) {
+		return ""
+	}
+	// The router may have taken a prefix from r.URL.
+	asked := r.RequestURI
+	if asked == "" {
+		asked = r.URL.RequestURI()
+	}
+	if path, _, _ := strings.Cut(asked, "?"); path == g.signIn.EscapedPath() {
 		return ""
 	}
 	page := *g.signIn
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		// The router may have taken a prefix from r.URL.
-		asked := r.RequestURI
-		if asked == "" {
-			asked = r.URL.RequestURI()
-		}
 		if asked = LocalPath(asked, ""); asked != "" && len(asked) <= maxReturnPath {
 			query := page.Query()
 			query.Set(ReturnParameter, asked)

@@ -95,6 +95,16 @@ func TestSignInPage(t *testing.T) {
 			t.Errorf("Location is %q", got)
 		}
 	})
+	t.Run("behind a prefix, a page of the same name", func(t *testing.T) {
+		t.Parallel()
+		for page, location := range map[string]string{"/in": "/in?return_to=%2Fapp%2Fin%3Fa%3D1", "/app/in": ""} {
+			s := newService(t, revokehttp.WithSignInPage(page))
+			w := testkit.Serve(http.StripPrefix("/app", s.handler), request("GET", "/app/in?a=1", navigates))
+			if got := w.Header().Get("Location"); got != location || w.Code != 303 && location != "" {
+				t.Errorf("page %s: %d to %q, want %q", page, w.Code, got, location)
+			}
+		}
+	})
 	t.Run("without the option", func(t *testing.T) {
 		t.Parallel()
 		testkit.WantAnswer(t, testkit.Serve(newService(t).handler, request("GET", "/x", navigates)), 401, nothingSent)
@@ -145,6 +155,10 @@ var localPaths = []struct {
 	{"/%5cevil.example", false},
 	{"/%5C%5Cevil.example", false},
 	{"/%252fevil.example", false},
+	{"/%252f%252fevil.example%25zz", false}, // where a decoder leaves what is no escape
+	{"/%252%2566evil.example", false},       // an escape in two parts
+	{"/x/%252e%252e/%25", false},
+	{"/%25zz", true},
 	{"/%25255cevil.example", false},
 	{"/%09/evil.example", false},
 	{"/%0d%0aSet-Cookie:a=b", false},
@@ -180,6 +194,20 @@ func TestLocalPath(t *testing.T) {
 				t.Errorf("LocalPath = %q, want %q", got, want)
 			}
 		})
+	}
+}
+
+// TestLocalPathIsFast reads a path that decodes to another one 400,000 times. A pass for each of them
+// would take hours: anyone can send such a path.
+func TestLocalPathIsFast(t *testing.T) {
+	t.Parallel()
+	text := "/%" + strings.Repeat("25", 400_000) + "2fevil.example"
+	if got := revokehttp.LocalPath(text, "/home"); got != "/home" {
+		t.Errorf("LocalPath accepts %d bytes", len(got))
+	}
+	s := newService(t, revokehttp.WithSignInPage("/sign-in"))
+	if w := testkit.Serve(s.handler, testkit.Request("GET", text, navigates...)); w.Header().Get("Location") != "/sign-in" {
+		t.Errorf("%d to %d bytes", w.Code, len(w.Header().Get("Location")))
 	}
 }
 
