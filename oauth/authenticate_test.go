@@ -125,6 +125,59 @@ func TestAuthenticateErrors(t *testing.T) {
 	}
 }
 
+// TestOneAuthorization refuses several Authorization headers, of which a function would read the
+// first, and a proxy may have looked at another.
+func TestOneAuthorization(t *testing.T) {
+	t.Parallel()
+	store := revoketest.NewMemory()
+	access := sign(t, accessType, claims("1", nil))
+	caller := "Bearer " + sign(t, callerType, claims("caller", jwt.MapClaims{"sub": "web"}))
+	for name, by := range map[string]oauth.Authenticator{"a function": byBearer(t, store), "a secret": authenticate} {
+		r := post(caller, "token", access)
+		r.Header.Add("Authorization", "Basic d2ViOnNlY3JldA==")
+		w := testkit.Serve(testkit.Value(oauth.NewIntrospection(by, kindsOver(t, store)))(t), r)
+		if w.Code != 400 || !strings.Contains(w.Body.String(), "2 Authorization headers") {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+}
+
+// TestAnswerOfAnotherEndpoint answers 503 to an error that would be another endpoint's answer.
+func TestAnswerOfAnotherEndpoint(t *testing.T) {
+	t.Parallel()
+	store := revoketest.NewMemory()
+	var refusals reports
+	other := testkit.Value(oauth.NewIntrospection(authenticate, kindsOver(t, store), refusals.option()))(t)
+	testkit.Serve(other, post("", "token", "x")) // 401
+	foreign := refusals[0]
+	byFunction := oauth.Authenticate(func(*http.Request) (oauth.Client, error) {
+		return oauth.Client{}, fmt.Errorf("%w: %w", revoke.ErrUnavailable, foreign)
+	})
+	bySecret := oauth.AuthenticateClient(func(context.Context, string, string) (oauth.Client, error) {
+		return oauth.Client{}, fmt.Errorf("%w: %w", revoke.ErrUnavailable, foreign)
+	})
+	disclosure := oauth.WithDisclosure(func(context.Context, oauth.Client, *revoke.Verified) ([]string, error) { return nil, foreign })
+	members := oauth.WithMembers(func(context.Context, oauth.Client, *revoke.Verified) (map[string]any, error) { return nil, foreign })
+	for _, c := range []struct {
+		name string
+		by   oauth.Authenticator
+		opts []oauth.Option
+	}{
+		{"Authenticate", byFunction, nil},
+		{"AuthenticateClient", bySecret, nil},
+		{"WithDisclosure", authenticate, []oauth.Option{disclosure}},
+		{"WithMembers", authenticate, []oauth.Option{members}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var seen reports
+			handler := testkit.Value(oauth.NewIntrospection(c.by, kindsOver(t, store), append(c.opts, seen.option())...))(t)
+			wantFailure(t, testkit.Serve(handler, byWeb(sign(t, accessType, claims("1", nil)))), 503, "temporarily_unavailable")
+			seen.wantLast(t, revoke.ErrUnavailable)
+		})
+	}
+}
+
 // TestAuthenticateSeesTheForm gives the function the parameters of an assertion, each of
 // which occurs once, and reads the token all the same.
 func TestAuthenticateSeesTheForm(t *testing.T) {
@@ -188,6 +241,7 @@ func TestDisclosure(t *testing.T) {
 		{"of another audience", "other", nil, nil, 200, []string{"active"}, ""},
 		{"the user", "api", []string{"sub", "sid", "jti", "username"}, nil, 200, without("sub", "sid", "jti"), "read write"},
 		{"a narrower scope", "api", []string{"scope"}, nil, 200, all, "read"},
+		{"what WithMembers adds", "api", []string{"Plan"}, nil, 200, without("plan"), "read write"},
 		{"exp", "api", []string{"exp"}, nil, 503, []string{"error", "error_description"}, ""},
 		{"aud", "api", []string{"aud"}, nil, 503, []string{"error", "error_description"}, ""},
 		{"an invalid token", "api", nil, revoke.ErrInvalidToken, 200, []string{"active"}, ""},
@@ -199,6 +253,9 @@ func TestDisclosure(t *testing.T) {
 			s := newIntrospector(t, members, withhold(c.withheld, c.err))
 			token := sign(t, accessType, claims("1", jwt.MapClaims{"aud": c.audience, "scope": []string{"read", "write"}}))
 			w := testkit.Serve(s.handler, byWeb(token))
+			if w.Code == 503 {
+				s.reports.wantLast(t, revoke.ErrUnavailable)
+			}
 			answer := decoded(t, w.Body.String())
 			if got := slices.Sorted(maps.Keys(answer)); w.Code != c.status || !slices.Equal(got, c.members) {
 				t.Errorf("%d %s, want %d with %q", w.Code, w.Body, c.status, c.members)

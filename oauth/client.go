@@ -47,12 +47,16 @@ type Authenticator interface {
 //   - Any other error is an outage, and is answered with 503; so is one that matches
 //     revoke.ErrUnavailable beside one of these.
 //
+// A request with several Authorization headers is answered with 400, and the function is not called.
 // A bearer token with which a client authenticates must be of a kind for this endpoint: with an
 // audience or a scope of its own. Otherwise the token of a user opens the endpoint (RFC 7662 §4).
 type Authenticate func(r *http.Request) (Client, error)
 
 // client returns the client that made the request.
 func (a Authenticate) client(r *http.Request, form url.Values) (Client, error) {
+	if err := oneAuthorization(r); err != nil { // the function would read the first
+		return Client{}, err
+	}
 	r = r.WithContext(r.Context())
 	r.Form, r.PostForm = form, form
 	client, err := a(r)
@@ -60,7 +64,7 @@ func (a Authenticate) client(r *http.Request, form url.Values) (Client, error) {
 	case err == nil:
 		return checkedClient(client)
 	case errors.Is(err, revoke.ErrUnavailable):
-		return Client{}, fmt.Errorf("authenticating the client: %w", outageOnly(err))
+		return Client{}, outage("authenticating the client", err)
 	case errors.Is(err, revoke.ErrInvalidToken), errors.Is(err, revoke.ErrRevoked):
 		return Client{}, refusal(http.StatusUnauthorized, "invalid_token", "the token of the client is not accepted", err)
 	case errors.Is(err, ErrInvalidClient), errors.Is(err, endpoint.ErrNoToken):
@@ -70,16 +74,16 @@ func (a Authenticate) client(r *http.Request, form url.Values) (Client, error) {
 	case errors.Is(err, ErrBadRequest):
 		return Client{}, endpoint.InvalidRequest("the credentials are not presented as they should be").Because(err)
 	}
-	return Client{}, fmt.Errorf("%w: authenticating the client: %w", revoke.ErrUnavailable, outageOnly(err))
+	return Client{}, outage("authenticating the client", err)
 }
 
-// outageOnly returns an outage that carries the text of an error: the answer that the error
-// contains, such as that of another endpoint, is not this one's.
-func outageOnly(err error) error {
-	if answer := (*endpoint.Error)(nil); errors.As(err, &answer) {
-		return fmt.Errorf("%w: %s", revoke.ErrUnavailable, err.Error())
+// oneAuthorization refuses a request with several Authorization headers, of which a proxy may have
+// looked at another one.
+func oneAuthorization(r *http.Request) error {
+	if n := len(r.Header.Values("Authorization")); n > 1 {
+		return endpoint.InvalidRequest("the request has %d Authorization headers", n)
 	}
-	return err
+	return nil
 }
 
 func (Authenticate) challenge(realm string, err error) string {
@@ -110,7 +114,8 @@ func checkedClient(client Client) (Client, error) {
 // unless the client is Public, even if AuthenticateClient returns no error.
 //
 // An error that matches [ErrInvalidClient] refuses the client: it is unknown, or its secret is
-// wrong. Any other error is an outage, and is answered with 503. Errors go to the function of
+// wrong. Any other error is an outage, and is answered with 503; so is one that matches
+// revoke.ErrUnavailable beside it. Errors go to the function of
 // [WithReport], so they must not contain the secret. ctx is the request's; at a revocation
 // endpoint it ends after 10 s, and not when the client disconnects. The function is called from
 // several goroutines.
@@ -139,11 +144,11 @@ func (a AuthenticateClient) client(r *http.Request, form url.Values) (Client, er
 	for _, c := range presented {
 		client, err := a(r.Context(), c.id, c.secret)
 		switch {
-		case errors.Is(err, ErrInvalidClient):
+		case errors.Is(err, ErrInvalidClient) && !errors.Is(err, revoke.ErrUnavailable):
 			refused = cmp.Or(refused, err)
 			continue
 		case err != nil:
-			return Client{}, fmt.Errorf("%w: authenticating the client: %w", revoke.ErrUnavailable, err)
+			return Client{}, outage("authenticating the client", err)
 		case c.secret == "" && !client.Public:
 			refused = cmp.Or(refused, fmt.Errorf("%w: it has a secret and presents none", ErrInvalidClient))
 			continue
@@ -174,12 +179,13 @@ func invalidClient(cause error) error {
 // app adds to all of its requests, is passed over beside the id of a public client. Beside a
 // secret it is refused, because it may be meant for the authentication.
 func clientCredentials(r *http.Request, form url.Values) ([]credentials, error) {
+	if err := oneAuthorization(r); err != nil {
+		return nil, err
+	}
 	headers := r.Header.Values("Authorization")
 	// An empty parameter counts as missing (RFC 6749 §3.2).
 	body := credentials{form.Get("client_id"), form.Get("client_secret")}
 	switch {
-	case len(headers) > 1:
-		return nil, endpoint.InvalidRequest("the request has %d Authorization headers", len(headers))
 	case form.Get("client_assertion") != "": // RFC 7521 §4.2
 		return nil, invalidClient(fmt.Errorf("%w: assertions are not supported", ErrInvalidClient))
 	case len(headers) == 0:

@@ -91,6 +91,9 @@ func TestRFC6749Section2_3_1Order(t *testing.T) {
 	down := func(context.Context, string, string) (oauth.Client, error) {
 		return oauth.Client{}, errors.New("the table of clients is away")
 	}
+	away := func(context.Context, string, string) (oauth.Client, error) {
+		return oauth.Client{}, errors.Join(oauth.ErrInvalidClient, revoke.ErrUnavailable)
+	}
 	for _, c := range []struct {
 		name     string
 		callback oauth.AuthenticateClient
@@ -109,6 +112,7 @@ func TestRFC6749Section2_3_1Order(t *testing.T) {
 		{"both refused", refuse, basic("a+b", "c%3Ad"), 401, []pair{{"a b", "c:d"}, {"a+b", "c%3Ad"}}, oauth.ErrInvalidClient},
 		{"one pair, refused", refuse, basic("web", "plain"), 401, []pair{{"web", "plain"}}, oauth.ErrInvalidClient},
 		{"colons in the secret", refuse, basic("web", "a:b:c"), 401, []pair{{"web", "a:b:c"}}, oauth.ErrInvalidClient},
+		{"refused, and an outage", away, basic("a+b", "c%3Ad"), 503, []pair{{"a b", "c:d"}}, revoke.ErrUnavailable},
 		{"an outage ends it", down, basic("a+b", "c%3Ad"), 503, []pair{{"a b", "c:d"}}, revoke.ErrUnavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -84,18 +84,22 @@ func (e *introspection) introspect(ctx context.Context, client Client, text stri
 		return nil, known.With(ErrNotAllowed, active.token)
 	}
 	members := active.members()
-	if err := e.withhold(ctx, client, active.verified, members); err != nil {
+	withheld, err := e.withheld(ctx, client, active.verified)
+	if err != nil {
 		return nil, known.With(err, active.token)
+	}
+	for _, name := range withheld {
+		delete(members, name)
 	}
 	if e.members != nil {
 		more, err := e.members(ctx, client, active.verified)
-		if isRefused(err) {
-			return nil, err
+		switch {
+		case isRefused(err):
+			return nil, known.With(err, active.token)
+		case err != nil:
+			return nil, outage("adding members", err)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("%w: adding members: %w", revoke.ErrUnavailable, err)
-		}
-		addMembers(members, more)
+		addMembers(members, more, withheld)
 	}
 	body, err := json.Marshal(members)
 	if err != nil {
@@ -108,35 +112,46 @@ func (e *introspection) introspect(ctx context.Context, client Client, text stri
 // token is for.
 var limits = []string{"active", "exp", "nbf", "aud", "cnf", "token_type"}
 
-// withhold takes those members out of the answer that the client may not learn. The error matches
+// withheld returns the names of the members that the client may not learn. The error matches
 // ErrNotAllowed, or an error of the token, if that is all of them.
-func (e *introspection) withhold(ctx context.Context, client Client, token *revoke.Verified, members map[string]any) error {
+func (e *introspection) withheld(ctx context.Context, client Client, token *revoke.Verified) ([]string, error) {
 	if e.disclose == nil {
-		return nil
+		return nil, nil
 	}
 	withheld, err := e.disclose(ctx, client, token)
 	switch {
 	case err != nil && !errors.Is(err, revoke.ErrUnavailable) && (isRefused(err) || errors.Is(err, ErrNotAllowed)):
-		return err
+		return nil, err
 	case err != nil:
-		return fmt.Errorf("%w: what a client may learn: %s", revoke.ErrUnavailable, err.Error())
+		return nil, outage("what a client may learn", err)
 	}
 	for _, name := range withheld {
 		if slices.Contains(limits, name) {
-			return fmt.Errorf("%w: the member %q limits the use of the token, and cannot be withheld", revoke.ErrUnavailable, name)
+			return nil, fmt.Errorf("%w: the member %q limits the use of the token, and cannot be withheld", revoke.ErrUnavailable, name)
 		}
-		delete(members, name)
 	}
-	return nil
+	return withheld, nil
+}
+
+// outage is the error of a function of the app's that did not answer. Of an error that would be
+// answered in another way only the text is kept.
+func outage(of string, err error) error {
+	if errors.Is(err, ErrNotAllowed) || errors.Is(err, revoke.ErrInvalidToken) || errors.Is(err, revoke.ErrRevoked) ||
+		errors.As(err, new(*endpoint.Error)) {
+		err = errors.New(err.Error())
+	}
+	return fmt.Errorf("%w: %s: %w", revoke.ErrUnavailable, of, err)
 }
 
 // reservedMembers are set only from a verified token.
 var reservedMembers = []string{"active", "iss", "sub", "aud", "jti", "sid", "iat", "exp", "nbf", "client_id", "token_type", "cnf"}
 
-// addMembers adds the members that have neither a taken nor a reserved name. Case is ignored,
-// because a client in Go reads "Sub" as "sub".
-func addMembers(members, more map[string]any) {
+// addMembers adds the members that have neither a taken nor a reserved name, and are not withheld:
+// of those only a scope, which can be a narrower one. Case is ignored, because a client in Go reads
+// "Sub" as "sub".
+func addMembers(members, more map[string]any, withheld []string) {
 	taken := slices.AppendSeq(slices.Clone(reservedMembers), maps.Keys(members))
+	taken = append(taken, slices.DeleteFunc(slices.Clone(withheld), func(name string) bool { return name == "scope" })...)
 	for name, value := range more {
 		if !slices.ContainsFunc(taken, func(t string) bool { return strings.EqualFold(t, name) }) {
 			members[name] = value

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -384,6 +385,10 @@ func TestIntrospectionMembers(t *testing.T) {
 	s.reports.wantLast(t, failure)
 	failure = errors.Join(revoke.ErrInvalidToken, revoke.ErrUnavailable)
 	wantFailure(t, s.ask(token), 503, "temporarily_unavailable")
+	// The token is accepted, and not withheld from the client.
+	failure = fmt.Errorf("the accounts: %w", oauth.ErrNotAllowed)
+	wantFailure(t, s.ask(token), 503, "temporarily_unavailable")
+	s.reports.wantLast(t, revoke.ErrUnavailable)
 	failure, unencodable = nil, func() {}
 	wantFailure(t, s.ask(token), 503, "temporarily_unavailable")
 	s.reports.wantLast(t, revoke.ErrUnavailable)

@@ -117,10 +117,10 @@ func WithUnsupported(kinds ...Tokens) Option {
 
 // WithDisclosure decides what a client may learn of an accepted token (RFC 7662 §4), for
 // instance only of tokens with the client in their aud, which token.Claims decodes.
-// disclose returns the names of members that the answer leaves out. A scope that is
-// withheld can be replaced by a narrower one with [WithMembers]. The members that limit the
-// use of the token are in every answer: exp, nbf, aud, cnf and token_type; withholding one
-// of them is answered with 503.
+// disclose returns the names of members that the answer leaves out, those of [WithMembers] too.
+// Only a scope that is withheld can be replaced by WithMembers, by a narrower one. The members
+// that limit the use of the token are in every answer: exp, nbf, aud, cnf and token_type;
+// withholding one of them is answered with 503.
 //
 // An error that matches [ErrNotAllowed] or revoke.ErrInvalidToken makes the token inactive for the
 // client. Any other error is answered with 503. disclose is asked only about tokens that are
