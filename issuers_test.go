@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -148,6 +149,36 @@ func TestWithIssuerFunc(t *testing.T) {
 				t.Errorf("RevokeUser = %v", err)
 			}
 		})
+	}
+}
+
+// TestIssuerThatIsNoLongerKnown has a table of tenants that was emptied by mistake. The tokens that
+// validators have verified are no worse for it.
+func TestIssuerThatIsNoLongerKnown(t *testing.T) {
+	t.Parallel()
+	var emptied atomic.Bool
+	store, _ := testkit.Store(t, revoke.WithIssuerFunc(func(issuer string) bool { return !emptied.Load() && issuer == testkit.Issuer }))
+	m := testkit.Value(mirror.New(store))(t)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(ctx) }()
+	defer func() { stop(); testkit.Must(t, <-ended) }()
+	testkit.Must(t, m.Ready(ctx))
+	text := testkit.SignRaw(t, "ES256", `{"alg":"ES256"}`, fmt.Sprintf(`{"iss":%q,"sub":"ada","jti":"1","iat":%d,"exp":%d}`,
+		testkit.Issuer, time.Now().Add(-time.Minute).Unix(), time.Now().Add(time.Hour).Unix()))
+	for name, checker := range map[string]revoke.Checker{"Postgres": store, "mirror": m} {
+		emptied.Store(false)
+		validator := testkit.Value(revoke.NewValidator(checker, testkit.Issuer, revoke.AnyAudience(), testkit.Keyfunc("ES256"), []string{"ES256"}))(t)
+		token := testkit.Value(validator.Validate(ctx, text))(t).Token
+		emptied.Store(true)
+		_, err := validator.Validate(ctx, text)
+		testkit.WantError(t, err, revoke.ErrUnavailable)
+		if !strings.Contains(err.Error(), "not one that the store knows") {
+			t.Errorf("%s: %v", name, err)
+		}
+		testkit.WantError(t, checker.Check(ctx, token), revoke.ErrInvalidToken)
+		_, err = validator.Validate(ctx, text+"A") // a forged one is told from it
+		testkit.WantError(t, err, revoke.ErrInvalidToken)
 	}
 }
 

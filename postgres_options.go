@@ -92,6 +92,10 @@ func WithIssuers(names ...string) PostgresOption {
 // WithIssuerFunc is [WithIssuers] for issuers that come and go, such as those of tenants:
 // known reports whether an issuer is one of them. It is called from several goroutines, at
 // each check too, so it answers from memory. Issuers of WithIssuers are known beside it.
+//
+// A token that a validator has verified is ErrUnavailable if known no longer knows its issuer,
+// since no forger causes that, and a table that was emptied by mistake must not sign everybody
+// out. Take the validator of a tenant that has left away: see [NewValidatorSet].
 func WithIssuerFunc(known func(issuer string) bool) PostgresOption {
 	return postgresOption(func(c *postgresConfig) error { return c.issuers.AddFunc(known) })
 }

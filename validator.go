@@ -11,6 +11,7 @@ import (
 
 	"github.com/pgrevoke/revoke/internal/absent"
 	"github.com/pgrevoke/revoke/internal/cancelled"
+	"github.com/pgrevoke/revoke/internal/issuers"
 	"github.com/pgrevoke/revoke/internal/known"
 	"github.com/pgrevoke/revoke/internal/oneline"
 	"github.com/pgrevoke/revoke/internal/strictjwt"
@@ -336,8 +337,12 @@ func (v *Validator) checkTimes(read *strictjwt.Claims, now time.Time, mayBeExpir
 }
 
 // classify makes a checker's error match exactly one of the three sentinels. An error that
-// matches none, or several, does not say whether the token is revoked, so it is ErrUnavailable.
+// matches none, or several, does not say whether the token is revoked, so it is ErrUnavailable. So
+// is one about an issuer that the store no longer knows: the token has verified as this validator's.
 func classify(operation string, err error) error {
+	if errors.As(err, new(*issuers.UnknownError)) {
+		return as(operation, ErrUnavailable, err)
+	}
 	matches := 0
 	for _, sentinel := range [...]error{ErrRevoked, ErrInvalidToken, ErrUnavailable} {
 		if errors.Is(err, sentinel) {

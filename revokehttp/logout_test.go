@@ -219,6 +219,22 @@ func TestLogoutDropsTheCookie(t *testing.T) {
 	}
 }
 
+// TestLogoutOfMisconfiguredStore answers 503 if the store of the logout does not know the issuer of
+// the guard's tokens, and keeps the cookie: the token is as good as before.
+func TestLogoutOfMisconfiguredStore(t *testing.T) {
+	t.Parallel()
+	for _, session := range []string{"", "s"} {
+		s := newService(t, revokehttp.WithCookie("session", "/"))
+		good := mint(t, "1", session, time.Hour)
+		other := revoketest.NewMemory(revoketest.WithClock(testkit.Clock), revoketest.WithIssuers("https://other.example"))
+		w := testkit.Serve(testkit.Value(s.guard.Logout(other))(t), testkit.Request("POST", "/", "Cookie", "__Host-session="+good))
+		testkit.WantAnswer(t, w, 503, "")
+		if len(cookies(t, w)) > 0 || s.get(good) != 200 {
+			t.Errorf("session %q: cookies %v", session, cookies(t, w))
+		}
+	}
+}
+
 // TestLogoutOfTrustedOrigin deletes no cookie that it does not see: SameSite withholds it from a form
 // of another site, and the browser would delete it all the same.
 func TestLogoutOfTrustedOrigin(t *testing.T) {

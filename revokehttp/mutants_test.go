@@ -58,7 +58,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		"watch: an outage ends streams at once": {
 			File: "watch.go", Tests: "TestWatch",
-			Edits: []string{"case !errors.Is(err, revoke.ErrUnavailable) && (errors.Is", "case err != nil || (errors.Is"},
+			Edits: []string{"case !errors.Is(err, revoke.ErrUnavailable) && !isMisconfigured(err) && (errors.Is", "case err != nil || (errors.Is"},
 		},
 		"watch: a change between the validation and the watch is lost": {
 			File: "watch.go", Tests: "TestWatch",
@@ -67,6 +67,10 @@ func TestMutantsAreCaught(t *testing.T) {
 		"watch: a change is not heard of": {
 			File: "watch.go", Tests: "TestWatch",
 			Edits: []string{"		return c.Changed()\n", "		return nil\n", "if c, ok := w.checker.(changing); ok {\n		return", "if _, ok := w.checker.(changing); ok {\n		return"},
+		},
+		"watch: an outage matches what a token is refused for": {
+			File: "watch.go", Tests: "TestWatch",
+			Edits: []string{"		case errors.Is(failure, revoke.ErrRevoked), errors.Is(failure, revoke.ErrInvalidToken): // not for certain", "		case false:"},
 		},
 		"logout: a live cookie is lost": {
 			File: "logout.go", Tests: "TestLogoutDropsTheCookie",
@@ -106,6 +110,10 @@ func TestMutantsAreCaught(t *testing.T) {
 		"credentials: Bearer before a tab is another scheme": {
 			File: "credentials.go", Tests: "TestAuthorizationHeader TestCookie",
 			Edits: []string{"return !isToken(string(r)) })", "return r == ' ' })"},
+		},
+		"logout: a store that does not know the issuer refuses the token": {
+			File: "report.go", Tests: "TestLogoutOfMisconfiguredStore TestWatch",
+			Edits: []string{"return errors.As(err, new(*issuers.UnknownError)) }", "return errors.As(err, new(*issuers.UnknownError)) && false }"},
 		},
 		"logout: a trusted origin takes a cookie that SameSite withholds": {
 			File: "logout.go", Tests: "TestLogoutOfTrustedOrigin",

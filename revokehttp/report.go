@@ -9,6 +9,7 @@ import (
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/cancelled"
 	"github.com/pgrevoke/revoke/internal/endpoint"
+	"github.com/pgrevoke/revoke/internal/issuers"
 	"github.com/pgrevoke/revoke/internal/known"
 )
 
@@ -43,7 +44,7 @@ func outcomeOf(r *http.Request, err error) outcome {
 		return outcomeBadRequest
 	case errors.Is(err, ErrCrossOrigin):
 		return outcomeCrossOrigin
-	case errors.Is(err, revoke.ErrUnavailable):
+	case errors.Is(err, revoke.ErrUnavailable), isMisconfigured(err):
 		return outcomeUnavailable
 	case errors.Is(err, revoke.ErrRevoked):
 		return outcomeRevoked
@@ -54,6 +55,10 @@ func outcomeOf(r *http.Request, err error) outcome {
 	}
 	return outcomeUnavailable
 }
+
+// isMisconfigured reports whether a store does not know the issuer of a token, which a validator has
+// verified: no fault of the client's.
+func isMisconfigured(err error) bool { return errors.As(err, new(*issuers.UnknownError)) }
 
 // LogTo returns a function for [WithReport], and for the options of this name in packages oauth
 // and signals. The function logs a line for each request that was refused:

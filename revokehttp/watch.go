@@ -242,8 +242,12 @@ func (w *Watcher) expire(s *stream) {
 	cause := fmt.Errorf("%w: %w", revoke.ErrInvalidToken, jwt.ErrTokenExpired)
 	if now.Before(s.token.ExpiresAt) {
 		cause = fmt.Errorf("%w: no check has accepted the token for %v", revoke.ErrUnavailable, w.patience())
-		if s.failure != nil {
-			cause = fmt.Errorf("%w: %w", cause, s.failure)
+		switch failure := s.failure; {
+		case failure == nil:
+		case errors.Is(failure, revoke.ErrRevoked), errors.Is(failure, revoke.ErrInvalidToken): // not for certain
+			cause = fmt.Errorf("%w: %s", cause, failure.Error())
+		default:
+			cause = fmt.Errorf("%w: %w", cause, failure)
 		}
 	}
 	w.mu.Unlock()
@@ -317,7 +321,7 @@ func (w *Watcher) judge(s *stream, err error, began time.Time) {
 			// At once if the clock has passed exp meanwhile.
 			s.timer.Reset(time.Until(w.deadline(s)))
 		}
-	case !errors.Is(err, revoke.ErrUnavailable) && (errors.Is(err, revoke.ErrRevoked) || errors.Is(err, revoke.ErrInvalidToken)):
+	case !errors.Is(err, revoke.ErrUnavailable) && !isMisconfigured(err) && (errors.Is(err, revoke.ErrRevoked) || errors.Is(err, revoke.ErrInvalidToken)):
 		w.end(s, err)
 	default:
 		w.mu.Lock()

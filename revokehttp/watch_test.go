@@ -184,6 +184,28 @@ func TestWatch(t *testing.T) {
 			}
 			testkit.Must(t, ctx.Err())
 		}},
+		{"not by a table of issuers that was emptied by mistake", func(t *testing.T) {
+			t.Helper()
+			w := testkit.Value(revokehttp.NewWatcher(revoketest.NewMemory(revoketest.WithIssuers("https://other.example"))))(t)
+			ctx, stop := w.Context(t.Context(), streamToken("1", time.Hour))
+			defer stop()
+			after, err := endsAfter(ctx)
+			testkit.WantError(t, err, revoke.ErrUnavailable)
+			if after != 70*time.Second {
+				t.Errorf("it ended after %v", after)
+			}
+		}},
+		{"not at once by a checker that is in doubt", func(t *testing.T) {
+			t.Helper()
+			w := testkit.Value(revokehttp.NewWatcher(doubtful{}))(t)
+			ctx, stop := w.Context(t.Context(), streamToken("1", time.Hour))
+			defer stop()
+			after, err := endsAfter(ctx)
+			testkit.WantError(t, err, revoke.ErrUnavailable)
+			if after != 70*time.Second {
+				t.Errorf("it ended after %v", after)
+			}
+		}},
 		{"by a long outage", func(t *testing.T) {
 			t.Helper()
 			store := revoketest.NewFaulty(revoketest.NewMemory())
@@ -289,6 +311,13 @@ func TestWatch(t *testing.T) {
 			synctest.Test(t, c.run)
 		})
 	}
+}
+
+// doubtful is a checker with errors that match several sentinels.
+type doubtful struct{}
+
+func (doubtful) Check(context.Context, revoke.Token) error {
+	return errors.Join(revoke.ErrRevoked, revoke.ErrUnavailable)
 }
 
 // panicking is a checker with a bug.
