@@ -139,7 +139,9 @@ func NewWatcher(checker revoke.Checker, opts ...WatchOption) (*Watcher, error) {
 //	mux.Handle("/events", guard.Require(watcher.Watch(events)))
 //
 // next must return when its context ends. A handler that has hijacked the connection, as for a
-// WebSocket, closes it then. What is written meanwhile is not held back.
+// WebSocket, closes it then. The watch ends when next returns: a handler that leaves the connection
+// to goroutines watches it by [Watcher.Context], with a context that outlives the request. What is
+// written meanwhile is not held back.
 //
 // A request without an accepted token, because Watch is not behind Require, is answered with 500. A
 // preflight that [WithPreflight] lets through is passed on.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -234,5 +235,57 @@ func TestGlobalRevocationOnPostgres(t *testing.T) {
 	}
 	if got := apiStatus(app, access); got != 401 || rows(t, pool, "scope = 'user' AND reason = 'global token revocation'") != 1 {
 		t.Errorf("after: %d", got)
+	}
+}
+
+// TestGlobalRevocationIsOneTransaction has the revocation of the user fail. The assertion is not
+// spent then, and the repeat succeeds.
+func TestGlobalRevocationIsOneTransaction(t *testing.T) {
+	t.Parallel()
+	store, pool := testkit.Store(t)
+	assertion := revoke.Token{Issuer: providerIssuer, ID: "call", ExpiresAt: time.Now().Add(time.Minute)}
+	handler := testkit.Value(signals.NewGlobalTokenRevocation(store, spending(assertion), []string{providerIssuer}, nil))(t)
+	testkit.Exec(t, pool, "ALTER TABLE revoke.revocations ADD CONSTRAINT no_users CHECK (scope <> 'user')")
+	wantStatus(t, testkit.Serve(handler, revocationRequest(issSub)), 503)
+	if spent := rows(t, pool, "scope = 'token'"); spent != 0 || isLoggedOut(t, store, providerIssuer) {
+		t.Errorf("after 503 there are %d assertions spent", spent)
+	}
+	testkit.Exec(t, pool, "ALTER TABLE revoke.revocations DROP CONSTRAINT no_users")
+	for range 2 {
+		wantStatus(t, testkit.Serve(handler, revocationRequest(issSub)), 204)
+		if !isLoggedOut(t, store, providerIssuer) {
+			t.Error("ada stays logged in")
+		}
+	}
+}
+
+// TestAssertionsRace has eight calls with one assertion at once, half of them for each of two users.
+// One user is logged out, once, and the calls for the other are refused.
+func TestAssertionsRace(t *testing.T) {
+	t.Parallel()
+	store, pool := testkit.Store(t)
+	assertion := revoke.Token{Issuer: providerIssuer, ID: "call", ExpiresAt: time.Now().Add(time.Minute)}
+	handler := testkit.Value(signals.NewGlobalTokenRevocation(store, spending(assertion), []string{providerIssuer}, nil))(t)
+	statuses := make([]int, 8)
+	var wait sync.WaitGroup
+	for i := range statuses {
+		wait.Go(func() {
+			body := issSub
+			if i%2 == 1 {
+				body = strings.Replace(issSub, "ada", "bob", 1)
+			}
+			statuses[i] = testkit.Serve(handler, revocationRequest(body)).Code
+		})
+	}
+	wait.Wait()
+	want := []int{204, 401, 204, 401, 204, 401, 204, 401}
+	if !isLoggedOut(t, store, providerIssuer) {
+		want = append(want[1:], want[0])
+	}
+	if !slices.Equal(statuses, want) {
+		t.Errorf("the answers are %v, want %v", statuses, want)
+	}
+	if users, spent := rows(t, pool, "scope = 'user'"), rows(t, pool, "scope = 'token'"); users != 1 || spent != 2 {
+		t.Errorf("%d users are logged out, and %d assertions spent", users, spent)
 	}
 }

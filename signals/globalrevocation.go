@@ -201,7 +201,7 @@ func refusedUser(err error) error {
 	case errors.Is(err, ErrUnknownFormat):
 		return endpoint.InvalidRequest("users are not named in this format here").Because(err)
 	}
-	return err
+	return fmt.Errorf("%w: finding the user: %w", revoke.ErrUnavailable, withoutSentinel(err))
 }
 
 // answer returns an error that is answered so. The cause is for the report.

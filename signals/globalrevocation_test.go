@@ -120,6 +120,23 @@ func TestGlobalRevocationBody(t *testing.T) {
 	}
 }
 
+// TestResolverFails answers 503 to whatever the resolver fails with, and tells the report of an
+// outage: an error of a token says nothing about the caller's.
+func TestResolverFails(t *testing.T) {
+	t.Parallel()
+	for _, err := range []error{
+		errors.New("it is down"), revoke.ErrUnavailable, fmt.Errorf("x: %w", revoke.ErrInvalidToken), &revoke.RevokedError{Scope: revoke.ScopeToken},
+		errors.Join(signals.ErrUnknownUser, revoke.ErrUnavailable),
+	} {
+		var reported error
+		handler := testkit.Value(signals.NewGlobalTokenRevocation(revoketest.NewMemory(), allowAll, nil,
+			func(context.Context, signals.SubjectID) (revoke.User, error) { return revoke.User{}, err },
+			signals.WithReport(func(_ *http.Request, err error) { reported = err })))(t)
+		wantStatus(t, testkit.Serve(handler, revocationRequest(issSub)), 503)
+		testkit.WantError(t, reported, revoke.ErrUnavailable)
+	}
+}
+
 // TestGlobalRevocationWithoutResolver logs out the users of the issuers only.
 func TestGlobalRevocationWithoutResolver(t *testing.T) {
 	t.Parallel()
