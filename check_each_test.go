@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -89,6 +90,35 @@ func TestCheckEach(t *testing.T) {
 					want = revoke.ErrInvalidToken
 				}
 				testkit.WantError(t, err, want)
+			}
+		})
+	}
+}
+
+// TestCheckEachInAnOutage asks no second question if the first one is not answered, in time.
+func TestCheckEachInAnOutage(t *testing.T) {
+	t.Parallel()
+	for _, queries := range []int{0, 2} {
+		t.Run(fmt.Sprintf("WithCheckQueries(%d)", queries), func(t *testing.T) {
+			t.Parallel()
+			ctx := t.Context()
+			var sent tableQueries
+			url := pgserver.Database(t)
+			pool := pgserver.Pool(t, url, func(config *pgxpool.Config) { config.ConnConfig.Tracer = &sent })
+			store := testkit.OpenStore(t, pool, revoke.WithCheckQueries(queries), revoke.WithCheckTimeout(100*time.Millisecond))
+			tokens := make([]revoke.Token, 2500)
+			for i := range tokens {
+				tokens[i] = testkit.Token()
+			}
+			locker := testkit.Value(pgserver.Pool(t, url).Begin(ctx))(t)
+			defer func() { testkit.Must(t, locker.Rollback(ctx)) }()
+			testkit.Value(locker.Exec(ctx, "LOCK TABLE revoke.revocations"))(t)
+			before := sent.n.Load()
+			for _, err := range store.CheckEach(ctx, tokens) {
+				testkit.WantError(t, err, revoke.ErrUnavailable)
+			}
+			if asked := sent.n.Load() - before; asked != 1 {
+				t.Errorf("%d queries, want 1", asked)
 			}
 		})
 	}

@@ -246,6 +246,33 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "validator_set.go", Tests: "TestTenantsAreAskedForAtTheSameTime",
 			Edits: []string{"q.gone = q.err != nil && ctx.Err() != nil", "q.gone = false"},
 		},
+		"check each: a query asks about half as many": {
+			File: "postgres_check.go", Tests: "TestCheckEach",
+			Edits: []string{
+				"first += maxCoalesced {\n		last := min(first+maxCoalesced,",
+				"first += maxCoalesced / 2 {\n		last := min(first+maxCoalesced/2,",
+			},
+		},
+		"check each: an outage is asked about again": {
+			File: "postgres_check.go", Tests: "TestCheckEachInAnOutage",
+			Edits: []string{"if outage == nil && count > 0 {", "if count > 0 {"},
+		},
+		"check each: a query that failed is an acceptance": {
+			File: "postgres_check.go", Tests: "TestCheckEach TestCheckEachInAnOutage",
+			Edits: []string{"		case outage != nil:\n			errs[i] = outage\n", "		case outage != nil:\n"},
+		},
+		"check each: a token gets the answer of another": {
+			File: "postgres_check.go", Tests: "TestCheckEach",
+			Edits: []string{"a.tell(&verdicts[i], keys[i])", "a.tell(&verdicts[i], keys[0])"},
+		},
+		"check each: an invalid token is accepted": {
+			File: "postgres_check.go", Tests: "TestCheckEach",
+			Edits: []string{"			errs[i] = fmt.Errorf(\"revoke: CheckEach: %w\", err)\n", ""},
+		},
+		"check each: the hooks hear of one": {
+			File: "postgres_check.go", Tests: "TestCheckEach",
+			Edits: []string{"	for _, err := range errs {\n", "	for _, err := range errs[:1] {\n"},
+		},
 		"coalescer: a query ends with the caller that began it": {
 			File: "postgres_coalesce.go", Tests: "TestCoalescedCancelOnTheWay TestImpatientCallers",
 			Edits: []string{

@@ -3,6 +3,7 @@ package mirror
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/pgserver"
@@ -36,6 +37,18 @@ func TestCheckEach(t *testing.T) {
 	check(m)
 	if n := m.Stats().Fallbacks; n != 5 {
 		t.Errorf("%d tokens were asked for, though memory has them all", n-5)
+	}
+	// Only the store refuses a token that is ahead of its clock.
+	ahead := testkit.Token()
+	ahead.IssuedAt = ahead.IssuedAt.Add(time.Hour)
+	ahead.ExpiresAt = ahead.ExpiresAt.Add(2 * time.Hour)
+	errs := m.CheckEach(ctx, []revoke.Token{alive, dead, alive, ahead, dead})
+	testkit.Must(t, errors.Join(errs[0], errs[2]))
+	testkit.WantError(t, errs[1], revoke.ErrRevoked)
+	testkit.WantError(t, errs[3], revoke.ErrInvalidToken)
+	testkit.WantError(t, errs[4], revoke.ErrRevoked)
+	if n := m.Stats().Fallbacks; n != 6 {
+		t.Errorf("%d tokens were asked for, want the one that is ahead", n-5)
 	}
 	for i := range 10 {
 		if event := next(t, hook.checks); event.FromMemory != (i >= 5) {

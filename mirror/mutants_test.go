@@ -8,6 +8,18 @@ import (
 
 // mutants are the mirror with one mistake each, and the tests that have to find it.
 var mutants = map[string]mutation.Mutant{
+	"of many tokens, the store's answer is another token's": {
+		File: "mirror.go", Tests: "TestCheckEach",
+		Edits: []string{"errs[rest[i]] = err", "errs[i] = err"},
+	},
+	"of many tokens, memory's answer is not given": {
+		File: "mirror.go", Tests: "TestCheckEach",
+		Edits: []string{"if errs[i] = err; !answered {", "if _ = err; !answered {"},
+	},
+	"of many tokens, all are asked for": {
+		File: "mirror.go", Tests: "TestCheckEach",
+		Edits: []string{"			rest = append(rest, i)\n			continue\n		}\n", "		}\n		rest = append(rest, i)\n"},
+	},
 	"the first poll after a load waits": {
 		File: "poll.go", Tests: "TestPollFollowsALoadAtOnce",
 		Edits: []string{
