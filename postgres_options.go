@@ -94,8 +94,8 @@ func WithIssuers(names ...string) PostgresOption {
 // each check too, so it answers from memory. Issuers of WithIssuers are known beside it.
 //
 // A token that a validator has verified is ErrUnavailable if known no longer knows its issuer,
-// since no forger causes that, and a table that was emptied by mistake must not sign everybody
-// out. Take the validator of a tenant that has left away: see [NewValidatorSet].
+// since no forger causes that, and a table that was emptied by mistake must not sign all users
+// out. For a tenant that has left, take its validator away: see [NewValidatorSet].
 func WithIssuerFunc(known func(issuer string) bool) PostgresOption {
 	return postgresOption(func(c *postgresConfig) error { return c.issuers.AddFunc(known) })
 }

@@ -338,7 +338,7 @@ func (v *Validator) checkTimes(read *strictjwt.Claims, now time.Time, mayBeExpir
 
 // classify makes a checker's error match exactly one of the three sentinels. An error that
 // matches none, or several, does not say whether the token is revoked, so it is ErrUnavailable. So
-// is one about an issuer that the store no longer knows: the token has verified as this validator's.
+// is one about an issuer that the store no longer knows, since the token has verified.
 func classify(operation string, err error) error {
 	if errors.As(err, new(*issuers.UnknownError)) {
 		return as(operation, ErrUnavailable, err)

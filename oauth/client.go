@@ -47,7 +47,8 @@ type Authenticator interface {
 //   - Any other error is an outage, and is answered with 503; so is one that matches
 //     revoke.ErrUnavailable beside one of these.
 //
-// A request with several Authorization headers is answered with 400, and the function is not called.
+// A request with several Authorization headers is answered with 400, without a call.
+//
 // A bearer token with which a client authenticates must be of a kind for this endpoint: with an
 // audience or a scope of its own. Otherwise the token of a user opens the endpoint (RFC 7662 §4).
 type Authenticate func(r *http.Request) (Client, error)

@@ -12,7 +12,7 @@ func TestMutantsAreCaught(t *testing.T) {
 	mutation.Run(t, map[string]mutation.Mutant{
 		"form: a parameter may stand in the URL": {
 			File: "../internal/endpoint/request.go", Tests: "TestRFC7009Section2_1Request TestRFC7662Section2_1",
-			Edits: []string{"case query.Has(name):", "case false:"},
+			Edits: []string{"case query.Has(name):", "case query.Has(name) && false:"},
 		},
 		"form: a parameter may occur twice": {
 			File: "../internal/endpoint/request.go", Tests: "TestRFC7009Section2_1Request TestRFC7662Section2_1",
@@ -60,7 +60,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		"client: a header of another scheme is an authentication": {
 			File: "client.go", Tests: "TestRFC6749Section5_2Client",
-			Edits: []string{`case !isBasic && body.id != "" && body.secret == "":`, "case false:"},
+			Edits: []string{`case !isBasic && body.id != "" && body.secret == "":`, "case !isBasic && false:"},
 		},
 		"client: the first of two headers counts": {
 			File: "client.go", Tests: "TestRFC6749Section5_2Client TestOneAuthorization",
@@ -80,7 +80,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		"client: one without an id is one": {
 			File: "client.go", Tests: "TestClientWithoutID",
-			Edits: []string{`if err := strictjwt.CheckID("the id of the authenticated client", client.ID); err != nil {`, "if err := error(nil); err != nil {"},
+			Edits: []string{"client.ID); err != nil {", "client.ID); err != nil && false {"},
 		},
 		"client: an outage of a function refuses it": {
 			File: "client.go", Tests: "TestAuthenticateErrors TestAuthenticateByBearer",
@@ -137,7 +137,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		"introspection: a scope with a space passes for two": {
 			File: "claims.go", Tests: "TestScopeArray",
-			Edits: []string{` || slices.ContainsFunc(list, isNoScope) {`, " {"},
+			Edits: []string{` || slices.ContainsFunc(list, isNoScope) {`, " || slices.ContainsFunc(list, isNoScope) && false {"},
 		},
 		"introspection: a scope that is an array is left out": {
 			File: "claims.go", Tests: "TestScopeArray",

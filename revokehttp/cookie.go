@@ -64,8 +64,8 @@ func (c *cookie) clearUnpartitioned(w http.ResponseWriter) {
 //
 // A request with the cookie and an unsafe method must come from the same origin, or from one of
 // [WithTrustedOrigin]: see http.CrossOriginProtection. The handshake of a WebSocket counts as
-// unsafe, although its method is GET. Otherwise GET, HEAD and OPTIONS are accepted from any site, so
-// a handler of these must change nothing. Default: no cookie.
+// unsafe, although its method is GET. Otherwise GET, HEAD and OPTIONS are accepted from any site,
+// so a handler of these must change nothing. Default: no cookie.
 func WithCookie(name, path string) Option {
 	return func(o *options) error {
 		prefix := "__Host-"

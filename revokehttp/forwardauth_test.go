@@ -65,6 +65,8 @@ func TestForwardAuth(t *testing.T) {
 		{"cookie, another field with the method", asks(cookie, "X-Original-Method", "GET", "X-Forwarded-Host", "app.example"), 403, ""},
 		{"cookie, no host", asks(cookie, "X-Forwarded-Method", "POST", "Origin", own), 403, ""},
 		{"cookie, a list of hosts", asks(cookie, "X-Forwarded-Method", "POST", "X-Forwarded-Host", "app.example, eve.example", "Origin", own), 403, ""},
+		{"cookie, GET, a list of hosts", asks(cookie, "X-Forwarded-Method", "GET", "X-Forwarded-Host", "app.example, eve.example"), 403, ""},
+		{"cookie, GET, two hosts", asks(cookie, append(get, "X-Forwarded-Host", "app.example")...), 403, ""},
 		{"cookie, a host that is a URL", asks(cookie, "X-Forwarded-Method", "POST", "X-Forwarded-Host", "https://app.example", "Origin", own), 403, ""},
 		{"cookie, a WebSocket from another site", asks(cookie, append(get, "Sec-WebSocket-Key", "x", "Origin", eve)...), 403, ""},
 		{"cookie, a WebSocket", asks(cookie, append(get, "Sec-WebSocket-Key", "x", "Origin", own)...), 200, ""},

@@ -131,7 +131,7 @@ func (g *Guard) losesCookie(r *http.Request, err error) bool {
 }
 
 // isOwnOrigin reports whether no page of another origin sent the request. SameSite withholds a good
-// cookie from a trusted origin of another site, whose form could have the browser delete it.
+// cookie from a trusted origin of another site, and the browser would delete it all the same.
 func isOwnOrigin(r *http.Request) bool { return http.NewCrossOriginProtection().Check(r) == nil }
 
 // isUseless reports whether a token has no good signature, has expired or was revoked. A token that

@@ -235,8 +235,8 @@ func TestLogoutOfMisconfiguredStore(t *testing.T) {
 	}
 }
 
-// TestLogoutOfTrustedOrigin deletes no cookie that it does not see: SameSite withholds it from a form
-// of another site, and the browser would delete it all the same.
+// TestLogoutOfTrustedOrigin deletes no cookie that it does not see: SameSite withholds it from a
+// form of another site, and the browser would delete it all the same.
 func TestLogoutOfTrustedOrigin(t *testing.T) {
 	t.Parallel()
 	good := mint(t, "1", "s", time.Hour)

@@ -30,6 +30,26 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "credentials.go", Tests: "TestCookie",
 			Edits: []string{"isBearer {\n			return", "isBearer && len(g.cookies(r)) == 0 {\n			return"},
 		},
+		"credentials: the first of two headers counts": {
+			File: "credentials.go", Tests: "TestAuthorizationHeader TestServers",
+			Edits: []string{"	if len(headers) > 1 {", "	if len(headers) > 2 {"},
+		},
+		"credentials: the first of two cookies counts": {
+			File: "credentials.go", Tests: "TestCookie TestCookieNames TestServers",
+			Edits: []string{"	case 1:\n		return cookies[0]", "	case 1, 2:\n		return cookies[0]"},
+		},
+		"origin: upper case": {
+			File: "origin.go", Tests: "TestTrustedOrigin",
+			Edits: []string{"case origin != strings.ToLower(origin):", "case false:"},
+		},
+		"origin: a default port": {
+			File: "origin.go", Tests: "TestTrustedOrigin",
+			Edits: []string{"case port == defaultPorts[scheme]:", "case false:"},
+		},
+		"origin: any host": {
+			File: "origin.go", Tests: "TestTrustedOrigin",
+			Edits: []string{"	if !isOriginHost(host) {", "	if false {"},
+		},
 		"guard: the handshake of a WebSocket is safe": {
 			File: "guard.go", Tests: "TestWebSocketIsUnsafe TestForwardAuth",
 			Edits: []string{"return lists(strings.Join(r.Header.Values(\"Upgrade\")", "return false && lists(strings.Join(r.Header.Values(\"Upgrade\")",
@@ -47,6 +67,26 @@ func TestMutantsAreCaught(t *testing.T) {
 		"proxies: an identity is written as it is": {
 			File: "forwardauth.go", Tests: "TestForwardAuthIdentity",
 			Edits: []string{"if c := id[i]; c > ' ' && c <= '~' && c != '%' && c != ',' {", "if c := id[i]; c != 0 {"},
+		},
+		"proxies: an unknown refusal is passed on": {
+			File: "forwardauth.go", Tests: "TestForwardAuth",
+			Edits: []string{"		f.unauthorized(w, `error=\"invalid_request\"`)\n", "		refuse(w, http.StatusBadRequest)\n"},
+		},
+		"proxies: a host of a list counts": {
+			File: "forwardauth.go", Tests: "TestForwardAuth",
+			Edits: []string{"one(r, f.host, r.Host, isHost)", "one(r, f.host, r.Host, func(string) bool { return isHost(r.Host) })"},
+		},
+		"watch: each stream asks by itself": {
+			File: "watch.go", Tests: "TestWatchCost",
+			Edits: []string{"if many, ok := w.checker.(manyChecker); ok {", "if many, ok := w.checker.(manyChecker); ok && false {"},
+		},
+		"watch: the goroutine outlives the streams": {
+			File: "watch.go", Tests: "TestWatch",
+			Edits: []string{"	if len(w.streams) == 0 {\n		w.stop()\n", "	if len(w.streams) == 0 {\n"},
+		},
+		"watch: a revocation is an outage": {
+			File: "watch.go", Tests: "TestWatch TestWatchHandler",
+			Edits: []string{"	case !errors.Is(err, revoke.ErrUnavailable) && !isMisconfigured(err) &&", "	case false &&"},
 		},
 		"watch: a stream outlives its token": {
 			File: "watch.go", Tests: "TestWatch",
@@ -70,7 +110,34 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		"watch: an outage matches what a token is refused for": {
 			File: "watch.go", Tests: "TestWatch",
-			Edits: []string{"		case errors.Is(failure, revoke.ErrRevoked), errors.Is(failure, revoke.ErrInvalidToken): // not for certain", "		case false:"},
+			Edits: []string{"		case errors.Is(failure, revoke.ErrRevoked), errors.Is(failure, revoke.ErrInvalidToken):", "		case false:"},
+		},
+		"logout: a script is redirected": {
+			File: "logout.go", Tests: "TestLogoutOfForm",
+			Edits: []string{"if o.location != nil && isNavigation(r) {", "if o.location != nil {"},
+		},
+		"logout: a provider without TLS": {
+			File: "logout_redirect.go", Tests: "TestLogoutArguments",
+			Edits: []string{`u.Scheme == "http" && local)`, `u.Scheme == "http" || local && false)`},
+		},
+		"logout: a hint is any text": {
+			File: "logout_redirect.go", Tests: "TestLogoutOfForm",
+			Edits: []string{"isToken68(hint) {", `hint != "" {`},
+		},
+		"logout: it ends with its client": {
+			File: "logout.go", Tests: "TestLogoutOutlastsItsClient",
+			Edits: []string{"r, cancel := logout.Detach(r)", "cancel := func() {}"},
+		},
+		"logout: everything is ended with a dead token": {
+			File: "logout.go", Tests: "TestLogoutEverywhere",
+			Edits: []string{
+				"		a, err := g.validate(r)\n",
+				"		text, _, _ := g.credentials(r)\n		found, err := g.validator.Identify(r.Context(), text)\n		a := accepted{token: &revoke.Verified{Token: found}}\n",
+			},
+		},
+		"navigation: a client with a Bearer header is redirected": {
+			File: "navigation.go", Tests: "TestSignInPage",
+			Edits: []string{"!isNavigation(r) || presentsBearer(r) {", "!isNavigation(r) {"},
 		},
 		"logout: a live cookie is lost": {
 			File: "logout.go", Tests: "TestLogoutDropsTheCookie",
@@ -85,7 +152,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{"return g.isUseless(r, cookies[0])", "return false"},
 		},
 		"logout: another site takes the cookie": {
-			File: "logout.go", Tests: "TestLogoutDropsTheCookie TestLogoutRefuses",
+			File: "logout.go", Tests: "TestLogoutDropsTheCookie",
 			Edits: []string{"g.cookie == nil || g.checkOrigin(r) != nil ||", "g.cookie == nil ||"},
 		},
 		"logout: a token that is not valid yet counts as dead": {

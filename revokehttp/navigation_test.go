@@ -197,8 +197,8 @@ func TestLocalPath(t *testing.T) {
 	}
 }
 
-// TestLocalPathIsFast reads a path that decodes to another one 400,000 times. A pass for each of them
-// would take hours: anyone can send such a path.
+// TestLocalPathIsFast reads a path that decodes to another one 400,000 times. A pass for each of
+// them would take hours: anyone can send such a path.
 func TestLocalPathIsFast(t *testing.T) {
 	t.Parallel()
 	text := "/%" + strings.Repeat("25", 400_000) + "2fevil.example"

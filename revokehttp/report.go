@@ -56,8 +56,8 @@ func outcomeOf(r *http.Request, err error) outcome {
 	return outcomeUnavailable
 }
 
-// isMisconfigured reports whether a store does not know the issuer of a token, which a validator has
-// verified: no fault of the client's.
+// isMisconfigured reports whether a store does not know the issuer of a token that a validator has
+// verified, which is no fault of the client's.
 func isMisconfigured(err error) bool { return errors.As(err, new(*issuers.UnknownError)) }
 
 // LogTo returns a function for [WithReport], and for the options of this name in packages oauth

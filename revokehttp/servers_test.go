@@ -33,7 +33,8 @@ func serve(t *testing.T, http2 bool) *served {
 	guarded := func(pattern string, handler http.HandlerFunc) {
 		mux.Handle(pattern, guard.Require(watcher.Watch(handler)))
 	}
-	guarded("/write", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }) // without WriteHeader
+	// Without WriteHeader.
+	guarded("/write", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })
 	guarded("/stream", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, "welcome")
 		if err := http.NewResponseController(w).Flush(); err != nil {

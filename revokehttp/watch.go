@@ -246,7 +246,8 @@ func (w *Watcher) expire(s *stream) {
 		cause = fmt.Errorf("%w: no check has accepted the token for %v", revoke.ErrUnavailable, w.patience())
 		switch failure := s.failure; {
 		case failure == nil:
-		case errors.Is(failure, revoke.ErrRevoked), errors.Is(failure, revoke.ErrInvalidToken): // not for certain
+		case errors.Is(failure, revoke.ErrRevoked), errors.Is(failure, revoke.ErrInvalidToken):
+			// It says this beside ErrUnavailable, and so not for certain.
 			cause = fmt.Errorf("%w: %s", cause, failure.Error())
 		default:
 			cause = fmt.Errorf("%w: %w", cause, failure)

@@ -61,6 +61,18 @@ func TestFaultyFails(t *testing.T) {
 	}
 }
 
+// TestMemoryEpochsGrow revokes twice within one instant of the clock.
+func TestMemoryEpochsGrow(t *testing.T) {
+	t.Parallel()
+	ctx, user := t.Context(), revoke.User{Issuer: "i", Subject: "s"}
+	store := NewMemory(WithClock(testkit.Clock))
+	first := testkit.Value(store.RevokeUser(ctx, user))(t)
+	second := testkit.Value(store.RevokeUser(ctx, user))(t)
+	if first.User != testkit.Now.UnixMicro()+1 || second.User != first.User+1 {
+		t.Errorf("the epochs are %d and %d, at %d", first.User, second.User, testkit.Now.UnixMicro())
+	}
+}
+
 func TestMemorySweep(t *testing.T) {
 	t.Parallel()
 	now := testkit.Now

@@ -25,7 +25,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{"record.Reason = cmp.Or(old.Reason, record.Reason)", "record.Reason = cmp.Or(record.Reason, old.Reason)"},
 		},
 		"memory: a repeat is the same instant": {
-			File: "memory.go", Tests: "TestMemory",
+			File: "memory.go", Tests: "TestMemoryEpochsGrow",
 			Edits: []string{"time.UnixMicro(max(now.UnixMicro(), old) + 1)", "time.UnixMicro(max(now.UnixMicro(), old))"},
 		},
 		"memory: an epoch moves backwards": {

@@ -259,8 +259,8 @@ func TestGlobalRevocationIsOneTransaction(t *testing.T) {
 	}
 }
 
-// TestAssertionsRace has eight calls with one assertion at once, half of them for each of two users.
-// One user is logged out, once, and the calls for the other are refused.
+// TestAssertionsRace has eight calls with one assertion at once, half of them for each of two
+// users. One user is logged out, once, and the calls for the other are refused.
 func TestAssertionsRace(t *testing.T) {
 	t.Parallel()
 	store, pool := testkit.Store(t)

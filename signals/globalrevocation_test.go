@@ -120,7 +120,7 @@ func TestGlobalRevocationBody(t *testing.T) {
 	}
 }
 
-// TestResolverFails answers 503 to whatever the resolver fails with, and tells the report of an
+// TestResolverFails answers 503 to each error of a resolver that knows no answer, and reports an
 // outage: an error of a token says nothing about the caller's.
 func TestResolverFails(t *testing.T) {
 	t.Parallel()
