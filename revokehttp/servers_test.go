@@ -71,7 +71,7 @@ func (s *served) get(t *testing.T, path string, header ...string) *http.Response
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])
 	}
-	w := testkit.Value(s.Client().Do(r))(t) //nolint:bodyclose // closed below
+	w := testkit.Value(s.Client().Do(r))(t)
 	t.Cleanup(func() { _ = w.Body.Close() })
 	return w
 }
