@@ -94,7 +94,11 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		"watch: an outage has no end": {
 			File: "watch.go", Tests: "TestWatch",
-			Edits: []string{"func (w *Watcher) patience() time.Duration { return", "func (w *Watcher) patience() time.Duration { return 1000 * time.Hour +"},
+			Edits: []string{"	return 2*w.interval + w.grace\n", "	return 1000 * time.Hour\n"},
+		},
+		"watch: a grace for any outage is none": {
+			File: "watch.go", Tests: "TestWatch",
+			Edits: []string{"	if w.interval > (math.MaxInt64-w.grace)/2 {", "	if math.MaxInt64 == 0 {"},
 		},
 		"watch: an outage ends streams at once": {
 			File: "watch.go", Tests: "TestWatch",

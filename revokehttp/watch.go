@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"sync"
 	"time"
@@ -230,7 +231,12 @@ func (w *Watcher) deadline(s *stream) time.Time {
 
 // patience is for how long a stream goes on after a check that accepted its token: up to an
 // interval before an outage, and another one after it until the next look.
-func (w *Watcher) patience() time.Duration { return 2*w.interval + w.grace }
+func (w *Watcher) patience() time.Duration {
+	if w.interval > (math.MaxInt64-w.grace)/2 {
+		return math.MaxInt64
+	}
+	return 2*w.interval + w.grace
+}
 
 // expire ends a stream at its deadline. It does not depend on a checker that answers.
 func (w *Watcher) expire(s *stream) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -220,6 +221,16 @@ func TestWatch(t *testing.T) {
 			if after <= 12*time.Second || after > 14*time.Second {
 				t.Errorf("it ended after %v", after)
 			}
+		}},
+		{"by no outage, under the longest grace", func(t *testing.T) {
+			t.Helper()
+			store := revoketest.NewFaulty(revoketest.NewMemory())
+			w := testkit.Value(revokehttp.NewWatcher(store, revokehttp.WithWatchGrace(math.MaxInt64)))(t)
+			store.Fail(outage)
+			ctx, stop := w.Context(t.Context(), streamToken("1", time.Hour))
+			defer stop()
+			_, err := endsAfter(ctx)
+			wantCause(t, err, jwt.ErrTokenExpired)
 		}},
 		{"by a revocation during an outage, when it is over", func(t *testing.T) {
 			t.Helper()
