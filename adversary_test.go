@@ -568,6 +568,17 @@ func respellings(tb testing.TB, good string) []text {
 	}
 }
 
+// withBothAlphabets signs until the signature has a letter in which the two alphabets of base64
+// differ. In one signature of fifteen no letter does, and the standard alphabet spells the same
+// token.
+func withBothAlphabets(sign func() string) string {
+	for {
+		if token := sign(); strings.ContainsAny(token[strings.LastIndex(token, "."):], "-_") {
+			return token
+		}
+	}
+}
+
 // flipLast changes a bit that base64 leaves over in the last letter of a part.
 func flipLast(part string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -579,7 +590,7 @@ func flipLast(part string) string {
 // issuer, and presents every spelling of it under every loosening option.
 func TestRespellingsStayRevoked(t *testing.T) {
 	t.Parallel()
-	good := testkit.Mint(t, nil)
+	good := withBothAlphabets(func() string { return testkit.Mint(t, nil) })
 	parts := strings.Split(good, ".")
 	texts := respellings(t, good)
 	texts = append(texts,

@@ -324,7 +324,8 @@ func TestDerivedID(t *testing.T) {
 	t.Parallel()
 	// The last letters of header and payload have bits that base64 leaves over.
 	payload := testkit.Payload(map[string]string{"jti": ""})
-	good := testkit.SignRaw(t, "ES256", `{"alg":"ES256","typ":"JWT" }`, payload+strings.Repeat(" ", 3-len(payload)%3+1))
+	payload += strings.Repeat(" ", 3-len(payload)%3+1)
+	good := withBothAlphabets(func() string { return testkit.SignRaw(t, "ES256", `{"alg":"ES256","typ":"JWT" }`, payload) })
 	parts := strings.Split(good, ".")
 	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
 	want := mintedToken()
