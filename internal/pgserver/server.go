@@ -29,6 +29,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // The environment that decides where the server comes from.
@@ -49,6 +51,10 @@ type Server struct {
 	close   func() error
 	standby func(ctx context.Context) (*Server, error)
 
+	idle struct { // connections that admin has kept
+		sync.Mutex
+		conns []*pgx.Conn
+	}
 	migrated struct { // the template of CreateDatabase
 		sync.Mutex
 		template Template
@@ -132,7 +138,9 @@ func (s *Server) Standby(ctx context.Context) (*Server, error) {
 // Close drops the templates, and stops the server if Open started it. When it returns, all
 // files and processes of the server are gone.
 func (s *Server) Close() error {
-	return errors.Join(s.dropTemplates(), s.close())
+	err := s.dropTemplates()
+	s.closeKept()
+	return errors.Join(err, s.close())
 }
 
 // withDatabase replaces the database in a URL.
