@@ -105,15 +105,94 @@ func majorVersion(path string) int {
 }
 
 // fresh is the path of a data directory as initdb made it, for each directory of binaries. It lies
-// in the directory of a server of this process and goes with that server.
+// in the directory of a server, of this process or of another, and goes with that server.
 var fresh sync.Map // bin → path
 
-// startPrimary starts a server on a copy of what an earlier server of this process got from initdb,
-// or else on what initdb makes.
+// shares says whether a server may begin with what another process got from initdb. Of the packages
+// of one go test a few run it then, and not each.
+var shares = true
+
+// startPrimary starts a server on a copy of what an earlier server got from initdb, or else on what
+// initdb makes.
 func startPrimary(ctx context.Context, bin string) (*Server, error) {
 	origin, _ := fresh.Load(bin)
 	path, _ := origin.(string)
-	return startBinaries(ctx, bin, nil, "primary", path)
+	if path == "" && shares {
+		path = freshOfOthers(bin)
+	}
+	return startBinaries(ctx, bin, strings.NewReader(path+"\n"), "primary")
+}
+
+// freshOfOthers returns a data directory that initdb of these binaries has made for a server of
+// another process, or "". binaries.sh copies it and then looks whether it is still there. The
+// directory of that server must belong to the user that runs the servers here, and to no one else,
+// and the server must run: a machine that stopped at once may have left half of a directory.
+func freshOfOthers(bin string) string {
+	credential, err := unprivileged()
+	if err != nil {
+		return ""
+	}
+	uid := os.Geteuid()
+	if credential != nil {
+		uid = int(credential.Uid)
+	}
+	made := programs(bin)
+	found, _ := filepath.Glob(filepath.Join(temporaryDirectory(), "revoke-postgres.*", freshName)) // fails only for a malformed pattern
+	for _, path := range found {
+		dir, err := os.Lstat(filepath.Dir(path))
+		if err != nil || !dir.IsDir() || dir.Mode().Perm() != 0o700 {
+			continue
+		}
+		owner, ok := dir.Sys().(*syscall.Stat_t)
+		if !ok || int(owner.Uid) != uid {
+			continue
+		}
+		if by, err := os.ReadFile(path + ".by"); err != nil || made == "" || string(by) != made {
+			continue
+		}
+		if pid := postmaster(filepath.Dir(path)); pid > 0 && syscall.Kill(pid, 0) == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// postmaster returns the process id of the server in a directory, or 0 if there is none.
+func postmaster(dir string) int {
+	text, err := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid"))
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	pid, _ := strconv.Atoi(first)
+	return pid
+}
+
+// freshName is the name of a data directory as initdb made it, beside that of its server. A file
+// with this name and ".by" has the programs that made it.
+const freshName = "fresh"
+
+// programs describes the programs of a directory, so that those of an upgrade differ from those
+// before it. It returns "" if one is not there.
+func programs(bin string) (text string) {
+	for _, program := range []string{"initdb", "postgres"} {
+		info, err := os.Stat(filepath.Join(bin, program))
+		if err != nil {
+			return ""
+		}
+		text += fmt.Sprintln(bin, program, info.Size(), info.ModTime().UnixNano())
+	}
+	return text
+}
+
+// offerFresh lets servers begin with what initdb has made for this one.
+func offerFresh(bin, path string) {
+	fresh.Store(bin, path)
+	made := programs(bin)
+	// Under its name the file is complete. Without it other processes run initdb themselves.
+	if os.WriteFile(path+".new", []byte(made), 0o600) == nil {
+		_ = os.Rename(path+".new", path+".by")
+	}
 }
 
 // startBinaries runs binaries.sh with an input and arguments.
@@ -136,8 +215,8 @@ func startBinaries(ctx context.Context, bin string, input io.Reader, arguments .
 		log, _ := os.ReadFile(filepath.Join(dir, "log"))
 		return nil, errors.Join(fmt.Errorf("%w; its log ends with: %s", err, tail(string(log))), stop())
 	}
-	if made := filepath.Join(dir, "fresh"); exists(made) {
-		fresh.Store(bin, made)
+	if made := filepath.Join(dir, freshName); exists(made) {
+		offerFresh(bin, made)
 	}
 	return server, nil
 }

@@ -1,14 +1,14 @@
 # One Postgres for as long as file descriptor 3 is open at its other end. Nothing of it stays
 # behind, whichever process is killed.
 #
-# arguments: a directory for the files, the directory of the binaries, "primary" with what another
-# server has left of its initdb,
-#	or nothing, or "standby" with the primary's directory and a base backup
-# standard input: for a standby the label of the backup
+# arguments: a directory for the files, the directory of the binaries, "primary", or "standby" with
+#	the primary's directory and a base backup
+# standard input: for a primary the path of what another server has left of its initdb, or an empty
+#	line; for a standby the label of the backup
 # descriptor 3: read end of a pipe; the parent holds its write end, and closes it or dies
 # descriptor 4: the path of the files is written here; closed when everything is removed
 set -eu
-base=$1 bin=$2 role=$3 origin=${4-} backup=${5-}
+base=$1 bin=$2 role=$3 primary=${4-} backup=${5-}
 umask 077
 ulimit -c 0
 
@@ -54,8 +54,9 @@ mkdir "$dir/data"
 failed=
 case $role in
 primary)
+	read -r origin
 	# A copy takes a tenth of the time of initdb. It is complete if its original is still there
-	# afterwards.
+	# afterwards. The original belongs to a server of this process or of another one.
 	if [ -z "$origin" ] || ! cp -R "$origin/." "$dir/data" || [ ! -e "$origin" ]; then
 		find "$dir/data" -mindepth 1 -delete
 		if "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C --no-sync --no-instructions; then
@@ -71,7 +72,7 @@ standby)
 	rm -rf "$dir/data/postmaster.pid" "$dir/data/pg_replslot"/*
 	cat >"$dir/data/backup_label"
 	: >"$dir/data/standby.signal"
-	echo "primary_conninfo = 'host=''$origin'' port=5432 user=postgres'" >>"$dir/data/postgresql.auto.conf"
+	echo "primary_conninfo = 'host=''$primary'' port=5432 user=postgres'" >>"$dir/data/postgresql.auto.conf"
 	;;
 esac
 : >"$dir/initialized"

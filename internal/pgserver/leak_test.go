@@ -5,6 +5,7 @@ package pgserver_test
 import (
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"testing"
@@ -85,7 +86,7 @@ func TestNothingIsLeftOfAStart(t *testing.T) {
 	p.end(t)
 	p.wantNothingLeft(t)
 
-	kills := testkit.Long(6, 20)
+	kills := testkit.Long(3, 20)
 	late := 0
 	var killed []*process
 	for early := 0; early < kills; {
@@ -134,13 +135,22 @@ func TestNothingIsLeftOfTests(t *testing.T) {
 	p.wantNothingLeft(t)
 }
 
-// Each process has a server of its own, and the end of one is not the end of the other.
+// Each process has a server of its own, and the end of one is not the end of the other. The server of
+// the second begins with what initdb made for the first.
 func TestTwoProcesses(t *testing.T) {
 	t.Parallel()
-	first, second := start(t, "wait"), start(t, "wait")
-	one, other := first.urls(t)[0], second.urls(t)[0]
+	first := start(t, "wait")
+	one := first.urls(t)[0]
+	second := startWith(t, []string{shareVariable + "=yes"}, "wait")
+	other := second.urls(t)[0]
 	if directory(t, one) == directory(t, other) {
 		t.Fatalf("both are at %s", one)
+	}
+	for address, made := range map[string]bool{one: true, other: false} {
+		_, err := os.Stat(filepath.Join(directory(t, address), "fresh"))
+		if (err == nil) != made {
+			t.Errorf("initdb ran for %s: %v", address, err == nil)
+		}
 	}
 	execute(t, one, "CREATE DATABASE only_here")
 	execute(t, other, "CREATE TABLE kept AS SELECT 42 AS value")

@@ -30,6 +30,8 @@ import (
 const (
 	modeVariable = "PGSERVER_TEST_MODE" // how the process is to end
 	markVariable = "PGSERVER_TEST_MARK" // a directory: see mark
+	// Set where initdb may have run for another process.
+	shareVariable = "PGSERVER_TEST_SHARE"
 )
 
 // patience bounds each wait. An idle machine needs a second. The watchdog in binaries.sh may
@@ -56,6 +58,8 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(markVariable); dir != "" {
 		mark(dir)
 	}
+	// The kills of a start are to meet initdb too.
+	pgserver.ShareInitdb(os.Getenv(shareVariable) != "")
 	if mode := os.Getenv(modeVariable); mode != "" {
 		os.Exit(own(mode))
 	}
@@ -148,9 +152,15 @@ type process struct {
 // start runs the test binary in a mode. Without a mode the arguments are for its tests.
 func start(t *testing.T, mode string, arguments ...string) *process {
 	t.Helper()
+	return startWith(t, nil, mode, arguments...)
+}
+
+// startWith is start with more variables.
+func startWith(t *testing.T, environment []string, mode string, arguments ...string) *process {
+	t.Helper()
 	dir := openDir(t, "mark-"+strings.ToLower(rand.Text()[:10]))
 	cmd := exec.CommandContext(t.Context(), os.Args[0], arguments...)
-	cmd.Env = append(os.Environ(), modeVariable+"="+mode, markVariable+"="+dir)
+	cmd.Env = slices.Concat(os.Environ(), []string{modeVariable + "=" + mode, markVariable + "=" + dir}, environment)
 	cmd.Stderr = t.Output()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as a shell starts a command
 	out, err := cmd.StdoutPipe()
