@@ -29,48 +29,53 @@ func setTraps(tb testing.TB, admin *pgxpool.Pool, more ...string) {
 
 // TestSettings runs every operation under settings, in the query modes of pgx, with types
 // that an app has registered. Without REVOKE_TEST_LONG each setting, mode and registration
-// is met, and not each combination.
+// is met, and not each combination, and the writes take turns with the settings.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	address := pgserver.Database(t)
 	admin := pgserver.Pool(t, address)
 	setTraps(t, admin)
-	plain := testkit.Setting{Name: "application_name", Value: "app"}
-	run := func(s testkit.Setting, mode pgx.QueryExecMode, registration int) {
-		r := testkit.Registrations[registration]
-		t.Run(fmt.Sprintf("%v/%s/%s=%s", mode, r.Name, s.Name, s.Value), func(t *testing.T) {
+	const turns = 3 // of the writes
+	n := 0
+	run := func(s testkit.Settings, mode pgx.QueryExecMode, registration int) {
+		first, r := s[0].Name, testkit.Registrations[registration]
+		plain := first == "application_name"
+		ways := testkit.Long(map[bool]int{true: 2, false: 1}[plain], 4)
+		all, turn := testkit.Long(plain, true), n%turns
+		n++
+		t.Run(fmt.Sprintf("%v/%s/%s", mode, r.Name, s), func(t *testing.T) {
 			t.Parallel()
-			pool := pgserver.Pool(t, address, testkit.WithMode(mode), func(c *pgxpool.Config) {
+			pool := pgserver.Pool(t, address, testkit.WithMode(mode), s.Configure, func(c *pgxpool.Config) {
 				c.MaxConns = 2
 				// A plan of which a part is switched off costs so much that it would be
 				// compiled each time.
-				c.ConnConfig.RuntimeParams["jit"] = map[bool]string{true: "on", false: "off"}[s.Name == "jit_above_cost"]
-				c.ConnConfig.RuntimeParams[s.Name] = s.Value
+				c.ConnConfig.RuntimeParams["jit"] = map[bool]string{true: "on", false: "off"}[first == "jit_above_cost"]
 				c.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 					r.Register(conn.TypeMap())
 					return nil
 				}
 			})
 			// pgx itself refuses to put values into a text that such a server would read otherwise.
-			if mode == pgx.QueryExecModeSimpleProtocol && (s.Name == "client_encoding" || s.Name == "standard_conforming_strings") {
+			if mode == pgx.QueryExecModeSimpleProtocol && (first == "client_encoding" || first == "standard_conforming_strings") {
 				store := testkit.OpenStore(t, pool)
 				for _, op := range slices.Concat(reads, writes) {
 					testkit.WantError(t, op.call(t.Context(), store, ownToken()), revoke.ErrUnavailable)
 				}
 				return
 			}
-			everyOperation(t, admin, pool, testkit.Long(map[bool]int{true: 2, false: 1}[s == plain], 4))
+			everyOperation(t, admin, pool, ways, func(write int) bool { return all || write%turns == turn })
 		})
 	}
+	plain := testkit.Settings{{Name: "application_name", Value: "app"}}
 	long := testkit.Long(false, true) // where queries are compiled too, which takes its time
-	settings := append(slices.Clip(testkit.Settings), testkit.Setting{Name: "role", Value: testkit.NewRole(t, admin)})
+	settings := append(testkit.EachSetting(), testkit.Settings{{Name: "role", Value: testkit.NewRole(t, admin)}})
 	for m, mode := range testkit.Modes {
 		for r := range testkit.Registrations {
 			if long || m == 0 || r == 0 || r == len(testkit.Registrations)-1 {
 				run(plain, mode, r)
 			}
 			for _, s := range settings {
-				if long || (m == 0 && r == 0 && s.Name != "jit_above_cost") || (s.Name == "search_path" && r == len(testkit.Registrations)-1) {
+				if long || (m == 0 && r == 0 && s[0].Name != "jit_above_cost") || (s[0].Name == "search_path" && r == len(testkit.Registrations)-1) {
 					run(s, mode, r)
 				}
 			}
@@ -78,9 +83,9 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// everyOperation revokes in each scope and in some ways, by the pool, and looks at what
+// everyOperation revokes by some of the writes and in some ways, by the pool, and looks at what
 // stands then, by the pool and by a connection without settings.
-func everyOperation(t *testing.T, admin, pool *pgxpool.Pool, ways int) {
+func everyOperation(t *testing.T, admin, pool *pgxpool.Pool, ways int, some func(write int) bool) {
 	t.Helper()
 	ctx := t.Context()
 	store, plain := testkit.OpenStore(t, pool, revoke.WithCheckTimeout(time.Minute)), testkit.OpenStore(t, admin)
@@ -115,7 +120,10 @@ func everyOperation(t *testing.T, admin, pool *pgxpool.Pool, ways int) {
 		}},
 	}
 	for _, way := range waysToWrite[:ways] {
-		for _, write := range hookedWrites {
+		for i, write := range hookedWrites {
+			if !some(i) {
+				continue
+			}
 			t.Run(way.name+"/"+write.name, func(t *testing.T) {
 				dead := token()
 				testkit.Must(t, store.Check(ctx, dead))

@@ -43,11 +43,12 @@ func rightOrUnavailable(tb testing.TB, admin *pgxpool.Pool, op operation, token 
 }
 
 // TestTimeouts sets each timeout of Postgres, and lets every operation wait for a lock, or find its
-// connection gone: the answer is right or unavailable, and the pool is usable afterwards.
+// connection gone: the answer is right or unavailable, and the pool is usable afterwards. In a short
+// run the places where a timeout is set take turns with the timeouts.
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
 	version := testkit.QueryOne[int](t, pgserver.Pool(t, pgserver.Database(t)), "SELECT current_setting('server_version_num')::int")
-	for _, row := range []struct {
+	for i, row := range []struct {
 		name  string
 		since int  // the version that has it
 		waits bool // it ends a wait for a lock
@@ -63,7 +64,7 @@ func TestTimeouts(t *testing.T) {
 			continue
 		}
 		places := []string{"role", "database", "connection", "options", "hook"}
-		for _, where := range places[:testkit.Long(3, len(places))] {
+		for _, where := range testkit.Long(places[i:][:1], places) {
 			t.Run(row.name+"/"+where, func(t *testing.T) {
 				t.Parallel()
 				address := pgserver.Database(t)

@@ -40,6 +40,12 @@ func withClock(clock func() instant) Option {
 func newMirror(t *testing.T, opts ...Option) (*Mirror, *testClock) {
 	t.Helper()
 	store, _ := testkit.Store(t)
+	return mirrorOf(t, store, opts...)
+}
+
+// mirrorOf is newMirror on a store that several tests may share.
+func mirrorOf(t *testing.T, store *revoke.Postgres, opts ...Option) (*Mirror, *testClock) {
+	t.Helper()
 	clock := newTestClock()
 	return testkit.Value(New(store, append(opts, withClock(clock.now))...))(t), clock
 }

@@ -19,6 +19,7 @@ import (
 // and the next poll shows its row.
 func TestOwnWritesAreEnforcedAtOnce(t *testing.T) {
 	t.Parallel()
+	store, _ := testkit.Store(t)
 	direct := func(m *Mirror, write func(revoke.Revoker) error) error { return write(m.Store()) }
 	inTx := func(m *Mirror, write func(revoke.Revoker) error) error {
 		return m.Store().InTx(context.Background(), write)
@@ -34,7 +35,7 @@ func TestOwnWritesAreEnforcedAtOnce(t *testing.T) {
 			t.Run(through.name+"/"+way.method, func(t *testing.T) {
 				t.Parallel()
 				ctx := t.Context()
-				m, _ := newMirror(t)
+				m, _ := mirrorOf(t, store)
 				source := readAll(t, m)
 				token := aloneToken()
 				for range 2 { // a repeat may write nothing
@@ -197,6 +198,7 @@ func TestReadsKeepOwnWrites(t *testing.T) {
 // Postgres is asked, until a session shows the row.
 func TestUnshownWriteIsEvidence(t *testing.T) {
 	t.Parallel()
+	store, _ := testkit.Store(t)
 	epoch := func(at int64) row {
 		return row{key: revoke.ScopeUser.Key("i", "s"), at: at, epoch: true}
 	}
@@ -242,7 +244,7 @@ func TestUnshownWriteIsEvidence(t *testing.T) {
 		for _, whole := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/complete=%v", test.name, whole), func(t *testing.T) {
 				t.Parallel()
-				m, _ := newMirror(t)
+				m, _ := mirrorOf(t, store)
 				load := complete(test.known...)
 				load.exact = !whole
 				update(t, m, load)

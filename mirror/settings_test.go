@@ -25,22 +25,22 @@ func TestSettings(t *testing.T) {
 	testkit.SetTraps(t, admin, []string{
 		sql.probe, sql.loadExact, sql.pollExact, sql.loadWhole, sql.lookup, settings("true"), "pg_notify(",
 	})
-	plain := testkit.Setting{Name: "application_name", Value: "app"}
+	plain := testkit.Settings{{Name: "application_name", Value: "app"}}
 	n := 0
-	both := func(s testkit.Setting, mode pgx.QueryExecMode, registration int) {
+	both := func(s testkit.Settings, mode pgx.QueryExecMode, registration int) {
 		// The ways to revoke take turns with the settings, and a long run has all for each.
 		kinds := testkit.Long(ways[n%len(ways):][:1], ways)
-		if s == plain {
+		first := s[0].Name
+		if first == plain[0].Name {
 			kinds = ways
 		}
 		n++
 		r := testkit.Registrations[registration]
-		t.Run(fmt.Sprintf("%v/%s/%s=%s", mode, r.Name, s.Name, s.Value), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%v/%s/%s", mode, r.Name, s), func(t *testing.T) {
 			t.Parallel()
-			pool := pgserver.Pool(t, address, testkit.WithMode(mode), func(c *pgxpool.Config) {
+			pool := pgserver.Pool(t, address, testkit.WithMode(mode), s.Configure, func(c *pgxpool.Config) {
 				c.MaxConns = 2
-				c.ConnConfig.RuntimeParams["jit"] = map[bool]string{true: "on", false: "off"}[s.Name == "jit_above_cost"]
-				c.ConnConfig.RuntimeParams[s.Name] = s.Value
+				c.ConnConfig.RuntimeParams["jit"] = map[bool]string{true: "on", false: "off"}[first == "jit_above_cost"]
 				c.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 					r.Register(conn.TypeMap())
 					return nil
@@ -48,7 +48,7 @@ func TestSettings(t *testing.T) {
 			})
 			// pgx itself refuses to put values into a text that such a server would read
 			// otherwise. The mirror's own connection puts none there.
-			writes := mode != pgx.QueryExecModeSimpleProtocol || (s.Name != "client_encoding" && s.Name != "standard_conforming_strings")
+			writes := mode != pgx.QueryExecModeSimpleProtocol || (first != "client_encoding" && first != "standard_conforming_strings")
 			everything(t, admin, pool, kinds, writes)
 		})
 	}
@@ -58,8 +58,8 @@ func TestSettings(t *testing.T) {
 			if long || m == 0 || r == 0 || r == len(testkit.Registrations)-1 {
 				both(plain, mode, r)
 			}
-			for _, s := range testkit.Settings {
-				if long || (m == 0 && r == 0) || (s.Name == "search_path" && r == len(testkit.Registrations)-1) {
+			for _, s := range testkit.EachSetting() {
+				if long || (m == 0 && r == 0) || (s[0].Name == "search_path" && r == len(testkit.Registrations)-1) {
 					both(s, mode, r)
 				}
 			}

@@ -70,11 +70,12 @@ func (f *follower) stop(t *testing.T) {
 	}
 }
 
-// The process is stopped for ten seconds, in which a token is revoked: its first check
+// The process is stopped for several bounds, in which a token is revoked: its first check
 // after that does not accept from memory. The mirror's session is ended meanwhile, so
 // that no poll can be faster than the check.
 func TestStopped(t *testing.T) {
 	t.Parallel()
+	stopped := testkit.Long(4*followBound, 20*followBound)
 	for _, test := range []struct {
 		name   string
 		middle bool
@@ -103,10 +104,10 @@ func TestStopped(t *testing.T) {
 				t.Fatalf("%d sessions of a mirror were ended", n)
 			}
 			f.ask("check a") // of the pause, the end: it is read as soon as the process goes on
-			<-time.After(10 * time.Second)
+			<-time.After(stopped)
 			testkit.Must(t, f.Process.Signal(syscall.SIGCONT))
 			if got := f.answer(); got != "refused" {
-				t.Errorf("the first answer after ten seconds: %s", got)
+				t.Errorf("the first answer after %v: %s", stopped, got)
 			}
 			testkit.Eventually(t, "it refuses from memory", func() bool {
 				f.ask("check a")

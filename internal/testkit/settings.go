@@ -13,27 +13,75 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Setting is what a connection begins with.
+// Setting is a parameter with which a connection begins, and its value.
 type Setting struct{ Name, Value string }
 
-// Settings are those that change how values are written, how statements are planned, what
-// names mean and how transactions begin, and are to change no answer.
-var Settings = []Setting{
-	{"DateStyle", "ISO, DMY"}, {"DateStyle", "German"}, {"DateStyle", "SQL, DMY"}, {"DateStyle", "Postgres, MDY"},
-	{"IntervalStyle", "sql_standard"}, {"IntervalStyle", "postgres_verbose"}, {"IntervalStyle", "iso_8601"},
+// Settings are parameters of one connection.
+type Settings []Setting
+
+// String names the first of the settings.
+func (s Settings) String() string {
+	name := s[0].Name + "=" + s[0].Value
+	if len(s) > 1 {
+		name += " and others"
+	}
+	return name
+}
+
+// Configure gives the connections of a pool the settings.
+func (s Settings) Configure(c *pgxpool.Config) {
+	for _, setting := range s {
+		c.ConnConfig.RuntimeParams[setting.Name] = setting.Value
+	}
+}
+
+// EachSetting returns settings that are to change no answer. Those that change what names mean,
+// how statements are planned and how transactions begin stand alone. Those that change how values
+// are written, and what else is for one thing only, are set together in a short run.
+func EachSetting() []Settings {
+	var all []Settings
+	for _, s := range settingsAlone {
+		all = append(all, Settings{s})
+	}
+	if Long(true, false) {
+		return append(all, settingsTogether...)
+	}
+	for _, together := range settingsTogether {
+		for _, s := range together {
+			all = append(all, Settings{s})
+		}
+	}
+	return all
+}
+
+var settingsAlone = []Setting{
 	{"client_encoding", "LATIN1"}, {"client_encoding", "SQL_ASCII"}, {"client_encoding", "SJIS"},
-	{"TimeZone", "Africa/Monrovia"}, {"TimeZone", "America/St_Johns"}, {"timezone_abbreviations", "Australia"},
-	{"search_path", ""}, {"search_path", "trap, pg_catalog"},
-	{"standard_conforming_strings", "off"}, {"backslash_quote", "off"}, {"extra_float_digits", "-15"}, {"bytea_output", "escape"},
-	{"quote_all_identifiers", "on"}, {"array_nulls", "off"}, {"transform_null_equals", "on"}, {"lc_numeric", "C"},
+	{"search_path", ""}, {"search_path", "trap, pg_catalog"}, {"standard_conforming_strings", "off"},
 	{"plan_cache_mode", "force_generic_plan"}, {"plan_cache_mode", "force_custom_plan"},
 	{"enable_indexscan", "off"}, {"enable_indexonlyscan", "off"}, {"enable_bitmapscan", "off"}, {"enable_seqscan", "off"},
 	{"enable_nestloop", "off"}, {"enable_sort", "off"}, {"enable_material", "off"}, {"join_collapse_limit", "1"},
-	{"jit_above_cost", "0"}, {"cursor_tuple_fraction", "1"}, {"work_mem", "64kB"},
+	{"jit_above_cost", "0"},
 	{"default_transaction_isolation", "repeatable read"}, {"default_transaction_isolation", "serializable"},
-	{"default_transaction_deferrable", "on"}, {"row_security", "off"}, {"session_replication_role", "replica"},
-	{"client_min_messages", "error"}, {"client_min_messages", "debug5"}, {"synchronous_commit", "off"},
-	{"check_function_bodies", "off"}, {"xmlbinary", "hex"}, {"vacuum_cost_delay", "10"}, {"default_toast_compression", "pglz"},
+	{"row_security", "off"}, {"session_replication_role", "replica"}, {"client_min_messages", "debug5"},
+}
+
+var settingsTogether = []Settings{
+	{
+		{"DateStyle", "ISO, DMY"}, {"IntervalStyle", "sql_standard"}, {"TimeZone", "Africa/Monrovia"},
+		{"backslash_quote", "off"}, {"quote_all_identifiers", "on"}, {"cursor_tuple_fraction", "1"}, {"client_min_messages", "error"},
+	},
+	{
+		{"DateStyle", "German"}, {"IntervalStyle", "postgres_verbose"}, {"TimeZone", "America/St_Johns"},
+		{"extra_float_digits", "-15"}, {"array_nulls", "off"}, {"work_mem", "64kB"}, {"check_function_bodies", "off"},
+	},
+	{
+		{"DateStyle", "SQL, DMY"}, {"IntervalStyle", "iso_8601"}, {"timezone_abbreviations", "Australia"},
+		{"bytea_output", "escape"}, {"transform_null_equals", "on"}, {"synchronous_commit", "off"}, {"xmlbinary", "hex"},
+	},
+	{
+		{"DateStyle", "Postgres, MDY"}, {"lc_numeric", "C"}, {"vacuum_cost_delay", "10"},
+		{"default_transaction_deferrable", "on"}, {"default_toast_compression", "pglz"},
+	},
 }
 
 // Modes are the ways in which pgx sends a query.
