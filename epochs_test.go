@@ -277,7 +277,7 @@ func TestSignInRacesPasswordChange(t *testing.T) {
 				store, pool := testkit.Store(t)
 				makeAccounts(t, pool)
 				user := revoke.User{Issuer: testkit.Issuer, Subject: "42"}
-				changes, callers := testkit.Long(40, 2000), 3
+				changes, callers := testkit.Long(20, 2000), 3
 				var seen sync.Map // of signIn, each once
 				var reads atomic.Int64
 				var group sync.WaitGroup

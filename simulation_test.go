@@ -404,22 +404,28 @@ func TestClaimRuleOnPostgres(t *testing.T) {
 			return err
 		})
 	}
-	running, stop := context.WithTimeout(ctx, testkit.Long(time.Second, 10*time.Second))
+	running, stop := context.WithCancel(ctx)
 	defer stop()
 	errs := make(chan error, 4)
-	for i := range cap(errs) {
+	for range cap(errs) - 1 {
 		go func() {
 			var err error
 			for running.Err() == nil && err == nil {
-				if i == 0 {
-					err = change()
-				} else {
-					err = signIn()
-				}
+				err = signIn()
 			}
 			errs <- err
 		}()
 	}
+	go func() {
+		defer stop()
+		var err error
+		for range testkit.Long(50, 3000) {
+			if err = change(); err != nil {
+				break
+			}
+		}
+		errs <- err
+	}()
 	for range cap(errs) {
 		testkit.Must(t, <-errs)
 	}

@@ -271,7 +271,7 @@ func TestSweptTokensStayRefused(t *testing.T) {
 
 func TestSweepLarge(t *testing.T) {
 	t.Parallel()
-	rows := testkit.Long(20_000, 100_000) // of each scope
+	rows := testkit.Long(8_000, 100_000) // of each scope
 	store, pool := testkit.Store(t)
 	fill(t, pool, rows, 2*time.Hour)
 	fill(t, pool, 100, -time.Hour)
@@ -291,7 +291,7 @@ func TestSweepLarge(t *testing.T) {
 // waits or fails.
 func TestTwoSweepers(t *testing.T) {
 	t.Parallel()
-	rows := testkit.Long(6_000, 20_000) // of each scope
+	rows := testkit.Long(3_000, 20_000) // of each scope
 	store, pool := testkit.Store(t)
 	fill(t, pool, rows, 2*time.Hour)
 	sweeper := newSweeper(t, store, revoke.WithBatchSize(500))

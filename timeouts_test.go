@@ -43,8 +43,8 @@ func rightOrUnavailable(tb testing.TB, admin *pgxpool.Pool, op operation, token 
 }
 
 // TestTimeouts sets each timeout of Postgres, and lets every operation wait for a lock, or find its
-// connection gone: the answer is right or unavailable, and the pool is usable afterwards. In a short
-// run the places where a timeout is set take turns with the timeouts.
+// connection gone: the answer is right or unavailable, and the pool is usable afterwards. In a
+// short run the places where a timeout is set take turns with the timeouts.
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
 	version := testkit.QueryOne[int](t, pgserver.Pool(t, pgserver.Database(t)), "SELECT current_setting('server_version_num')::int")

@@ -128,7 +128,7 @@ func TestStressWithStandby(t *testing.T) {
 // mirrors are asked about each revocation. In a short run the disturbances come sooner, and the
 // writers pause between two writes.
 var stressed = testkit.Long(
-	amount{checks: 1000, disturbances: 4, interval: 300 * time.Millisecond, pause: 15 * time.Millisecond},
+	amount{checks: 500, disturbances: 2, interval: 300 * time.Millisecond, pause: 15 * time.Millisecond},
 	amount{checks: 2000, disturbances: 4, interval: 500 * time.Millisecond})
 
 type amount struct {
