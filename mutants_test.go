@@ -168,7 +168,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{"		Issuer:     v.issuer,\n", "		Issuer:     cmp.Or(read.Issuer, v.issuer),\n", `import (`, "import (\n	\"cmp\""},
 		},
 		"identity: a session is required under an alias": {
-			File: "validator.go", Tests: "TestRequiresSessionOfNames",
+			File: "validator_logout.go", Tests: "TestRequiresSessionOfNames",
 			Edits: []string{"v.session && v.issuer == issuer", "v.session && v.isNamed(issuer)"},
 		},
 		"identity: a session that is ignored is read": {
@@ -415,6 +415,38 @@ func TestMutantsAreCaught(t *testing.T) {
 		"sweeper: the reserve is not restored": {
 			File: "sweeper.go", Tests: "TestSweepRestoresTheReserve",
 			Edits: []string{"statement{sql: s.store.sql.keepReserve}", "statement{sql: \"SELECT 1\"}"},
+		},
+		"logout: a token without a session is accepted": {
+			File: "validator_logout.go", Tests: "TestWithRequiredSessionExcept",
+			Edits: []string{"	if err == nil || isOutage(err) {\n		return err\n	}", "	if err == nil || !isOutage(err) {\n		return nil\n	}"},
+		},
+		"logout: a session is asked about too": {
+			File: "validator_logout.go", Tests: "TestWithRequiredSessionExcept",
+			Edits: []string{`	if verified.SessionID != "" {`, "	if false {"},
+		},
+		"logout: a validator of a set is not asked": {
+			File: "validator_logout.go", Tests: "TestCheckLogoutOfSet",
+			Edits: []string{"for _, v := range s.members {", "for _, v := range s.members[:1] {"},
+		},
+		"logout: a claim act of the app's is an actor": {
+			File: "internal/strictjwt/claims.go", Tests: "TestActor",
+			Edits: []string{"	if value[0] == '{' {\n		c.Actor = value", "	if value[0] != 'n' {\n		c.Actor = value"},
+		},
+		"logout: the issuer of an actor is the token's": {
+			File: "validator_logout.go", Tests: "TestActor TestImpersonationEndsWithItsActor",
+			Edits: []string{`if read.Issuer != "" && !v.isNamed(read.Issuer) {`, "if false {"},
+		},
+		"logout: impersonation outlives its actor": {
+			File: "validator.go", Tests: "TestImpersonationEndsWithItsActor",
+			Edits: []string{"		err = v.checkActor(ctx, verified.Token)", "		err = nil"},
+		},
+		"logout: an actor whom the store cannot revoke is asked about": {
+			File: "store.go", Tests: "TestImpersonationEndsWithItsActor",
+			Edits: []string{"ok && store.CheckIssuer(t.Actor.Issuer) != nil {", "ok && store == nil {"},
+		},
+		"logout: an actor is judged by the epochs of the subject": {
+			File: "store.go", Tests: "TestImpersonationEndsWithItsActor",
+			Edits: []string{"ExpiresAt: t.ExpiresAt, IssuerSkew: t.IssuerSkew,\n	}, true", "ExpiresAt: t.ExpiresAt, IssuerSkew: t.IssuerSkew, Epochs: t.Epochs, HasEpochs: t.HasEpochs,\n	}, true"},
 		},
 	})
 }

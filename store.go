@@ -67,6 +67,13 @@ type Token struct {
 	// WithIssuerSkew does not take is ErrInvalidToken.
 	IssuerSkew time.Duration
 
+	// Actor is who acts for the subject, by the claim act (RFC 8693 §4.1): an operator who signed
+	// in as the user, a service on the user's behalf. It is zero where the subject acts for itself.
+	// Otherwise Issuer is that of act, or the token's, and Subject is empty where act has none. The
+	// actors before that one, in act within act, have no part in it. A check does not look at it:
+	// see OfActor.
+	Actor User
+
 	// Epochs are those of the token's epoch claim. They count where HasEpochs is true, and then
 	// IssuedAt does not: see [Epochs].
 	Epochs    Epochs
@@ -78,6 +85,23 @@ func (t Token) User() User { return User{Issuer: t.Issuer, Subject: t.Subject} }
 
 // Session returns the session of the token. Its ID is empty where the token has no sid.
 func (t Token) Session() Session { return Session{Issuer: t.Issuer, ID: t.SessionID} }
+
+// OfActor returns what a check is asked to learn whether the token's Actor was revoked, and with
+// them what they do for others: a token of the actor with the same times. It is judged by its iat,
+// because the epoch claim is about the subject. It returns false if the token has no actor, or one
+// without a subject, or one of an issuer that the checker does not know ([WithIssuers]).
+// [Validator.Validate] asks about both.
+func (t Token) OfActor(checker Checker) (Token, bool) {
+	if t.Actor.Subject == "" {
+		return Token{}, false
+	}
+	if store, ok := checker.(interface{ CheckIssuer(issuer string) error }); ok && store.CheckIssuer(t.Actor.Issuer) != nil {
+		return Token{}, false
+	}
+	return Token{
+		Issuer: t.Actor.Issuer, Subject: t.Actor.Subject, IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, IssuerSkew: t.IssuerSkew,
+	}, true
+}
 
 // User is a user as an issuer names them: iss and sub.
 type User struct {

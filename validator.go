@@ -110,6 +110,9 @@ func NewValidator(checker Checker, issuer string, audience Audience, keyfunc jwt
 	if err := oneline.Join(v.checkRule(), v.checkIdentity()); err != nil {
 		return nil, fmt.Errorf("revoke: %s: %w", constructor, err)
 	}
+	if v.sessionless != nil {
+		v.checks = slices.Insert(v.checks, 0, v.checkSession)
+	}
 	v.reader, err = strictjwt.NewReader(keyfunc, algorithms, v.maxSize, v.parserOptions...)
 	if err != nil {
 		return nil, fmt.Errorf("revoke: %s: %w", constructor, err)
@@ -125,14 +128,6 @@ func NewValidator(checker Checker, issuer string, audience Audience, keyfunc jwt
 func (v *Validator) claimsValidator(now func() time.Time) *jwt.Validator {
 	return jwt.NewValidator(append(slices.Clone(v.parserOptions),
 		jwt.WithLeeway(v.leeway), jwt.WithTimeFunc(now), jwt.WithExpirationRequired())...)
-}
-
-// RequiresSession reports whether this validator keeps its tokens under this issuer and accepts
-// only those that have a session: see [WithRequiredSession]. It is false for an alias of the
-// issuer, because no token's session is found under an alias. A handler that answers a logout by
-// ending a session demands it, because revoking a session cannot end a token that carries none.
-func (v *Validator) RequiresSession(issuer string) bool {
-	return v != nil && v.session && v.issuer == issuer
 }
 
 // User returns a user of this validator's issuer by their sub, for a revocation: so the issuer is
@@ -176,7 +171,11 @@ func (v *Validator) validate(ctx context.Context, text string) (*Verified, error
 	if err != nil {
 		return nil, err
 	}
-	if err := v.checker.Check(ctx, verified.Token); err != nil {
+	err = v.checker.Check(ctx, verified.Token)
+	if err == nil {
+		err = v.checkActor(ctx, verified.Token)
+	}
+	if err != nil {
 		return nil, known.With(classify(operation, err), verified.Token)
 	}
 	return verified, nil
@@ -278,7 +277,7 @@ func (v *Validator) identity(read *strictjwt.Claims) (Token, error) {
 		{v.names.ID, read.ID == "", v.optional.id || v.derivedID},
 		{"iat", read.IssuedAt == strictjwt.NoDate, v.optional.issuedAt},
 		{"exp", read.ExpiresAt == strictjwt.NoDate, false},
-		{v.names.Session, read.Session == "", !v.session},
+		{v.names.Session, read.Session == "", !v.session || v.sessionless != nil},
 		{strictjwt.EpochClaim, read.Epochs == "", !v.epochClaim || v.optional.epochs},
 	} {
 		if claim.missing && !claim.optional {
@@ -301,6 +300,12 @@ func (v *Validator) identity(read *strictjwt.Claims) (Token, error) {
 	}
 	for i := range scopes {
 		scopes[i].read(&token, read)
+	}
+	if read.Actor != "" {
+		var err error
+		if token.Actor, err = v.actor(read.Actor); err != nil {
+			return Token{}, err
+		}
 	}
 	if !v.epochClaim {
 		return token, nil

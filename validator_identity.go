@@ -70,7 +70,8 @@ func checkClaimName(name, registered string) error {
 	if err := strictjwt.CheckID("its name", name); err != nil || name == registered {
 		return err
 	}
-	for _, taken := range append(strictjwt.Registered(), strictjwt.EpochClaim, "events", strictjwt.ConfirmationClaim) {
+	taken := append(strictjwt.Registered(), strictjwt.EpochClaim, "events", strictjwt.ConfirmationClaim, strictjwt.ActorClaim)
+	for _, taken := range taken {
 		if strings.EqualFold(name, taken) {
 			return fmt.Errorf("the name %q is that of %q, which has a meaning of its own", name, taken)
 		}
@@ -163,9 +164,9 @@ func (v *Validator) claimsToRead() []strictjwt.Claim {
 		{Name: v.names.Subject, As: "sub", Optional: v.optional.subject, Number: v.names.Numbers},
 	}
 	if !v.withoutSession {
-		list = append(list, strictjwt.Claim{Name: v.names.Session, As: "sid", Optional: !v.session, Number: v.names.Numbers})
+		list = append(list, strictjwt.Claim{Name: v.names.Session, As: "sid", Optional: !v.session || v.sessionless != nil, Number: v.names.Numbers})
 	}
-	list = append(list, strictjwt.Named(strictjwt.ConfirmationClaim)...)
+	list = append(list, strictjwt.Named(strictjwt.ConfirmationClaim, strictjwt.ActorClaim)...)
 	if v.epochClaim {
 		list = append(list, strictjwt.Named(strictjwt.EpochClaim)...)
 	}

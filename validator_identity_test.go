@@ -243,7 +243,7 @@ func TestIdentityOptionsRefuse(t *testing.T) {
 		{"an alias that is the name", []revoke.ValidatorOption{revoke.WithIssuerAliases(testkit.Issuer)}, "named \"" + testkit.Issuer + "\" twice"},
 		{"an alias twice", []revoke.ValidatorOption{revoke.WithIssuerAliases("a", "b"), revoke.WithIssuerAliases("a")}, `named "a" twice`},
 	}
-	for _, claim := range []string{"iss", "sub", "jti", "sid", "iat", "exp", "nbf", "aud", "epochs", "events", "cnf"} {
+	for _, claim := range []string{"iss", "sub", "jti", "sid", "iat", "exp", "nbf", "aud", "epochs", "events", "cnf", "act"} {
 		want := `which has a meaning of its own`
 		for _, name := range []string{claim, strings.ToUpper(claim)} {
 			for of, n := range map[string]revoke.ClaimNames{"jti": {ID: name}, "sub": {Subject: name}, "sid": {Session: name}} {

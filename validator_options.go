@@ -39,8 +39,9 @@ type validatorConfig struct {
 	issueTime   bool
 	issuerSkew  time.Duration // as in Token
 	optional    optionalClaims
-	session     bool // is required
-	boundTokens bool // cnf is accepted
+	session     bool                                   // is required
+	sessionless func(context.Context, *Verified) error // nil where no token is excepted
+	boundTokens bool                                   // cnf is accepted
 	identityConfig
 	now           func() time.Time
 	parserOptions []jwt.ParserOption
@@ -237,14 +238,6 @@ func WithOptionalIssuedAt() ValidatorOption {
 // issuer.
 func WithOptionalIssuer() ValidatorOption {
 	return validatorOption(func(c *validatorConfig) error { c.optional.issuer = true; return nil })
-}
-
-// WithRequiredSession refuses tokens that have no sid, or none of the claim that is
-// ClaimNames.Session, with jwt.ErrTokenRequiredClaimMissing: for an issuer that ends sessions at
-// logout, and would leave such a token alive. Default: a token without sid is not part of any
-// session.
-func WithRequiredSession() ValidatorOption {
-	return validatorOption(func(c *validatorConfig) error { c.session = true; return nil })
 }
 
 // WithBoundTokens accepts tokens that the claim cnf binds to a key: of DPoP (RFC 9449) and of

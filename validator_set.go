@@ -37,6 +37,7 @@ const (
 // of at most [MaxIDLength] bytes. The validator that it picks decides alone: a token that it
 // refuses is not shown to another one.
 type ValidatorSet struct {
+	members    []*Validator
 	validators map[string]*Validator // :: issuer or alias → validator
 	tenants    *tenants              // nil where no function was given
 	maxSize    int
@@ -75,6 +76,7 @@ func NewValidatorSet(validators []*Validator,
 			continue
 		}
 		err = oneline.Join(err, s.checkMember(v))
+		s.members = append(s.members, v)
 		for _, name := range v.allNames() {
 			s.validators[name] = v
 		}

@@ -15,9 +15,10 @@ import "github.com/pgrevoke/revoke"
 // azp. Both are demanded. A property mapping that adds a uid and an azp to ID tokens
 // defeats that, so tokens with an at_hash are refused too.
 //
-// Logouts: signals.EndSession, with revoke.WithRequiredSession. The logout tokens have the
-// sid, from the version 2025.8 on. That their sub follows the subject mode is not
-// confirmed, so signals.EndUser may end nothing. The skew is the default.
+// Logouts: signals.EndSession, with revoke.WithRequiredSession, or where services have
+// tokens too with revoke.WithRequiredSessionExcept. The logout tokens have the sid, from
+// the version 2025.8 on. That their sub follows the subject mode is not confirmed, so
+// signals.EndUser may end nothing. The skew is the default.
 func Authentik() []revoke.ValidatorOption {
 	return []revoke.ValidatorOption{
 		revoke.WithClaimNames(revoke.ClaimNames{ID: "uid"}), withClaim("azp"), withoutClaim("at_hash"),

@@ -6,9 +6,11 @@ import "github.com/pgrevoke/revoke"
 // realm, such as https://keycloak.example/realms/app. A realm with a second host name has
 // revoke.WithIssuerAliases.
 //
-// A token is revoked by its jti, a session by its sid, a user by the sub. Tokens of service
-// accounts have no sid. A session is required only with revoke.WithRequiredSession, which
-// refuses them.
+// A token is revoked by its jti, a session by its sid, a user by the sub. The session is
+// that of the browser at Keycloak, to which the next sign-in belongs too, so
+// revokehttp.Guard.Logout ends the token alone unless the app chooses otherwise: see
+// revokehttp.WithScopes. Tokens of service accounts have no sid. They are refused with
+// revoke.WithRequiredSession, and accepted beside it with revoke.WithRequiredSessionExcept.
 //
 // ID tokens have the same keys and issuer, and may have the same audience. The claim typ tells them
 // apart: it is "Bearer" in an access token and "ID" in an ID token. A token that is bound by DPoP

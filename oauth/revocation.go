@@ -99,7 +99,7 @@ func (e *revocation) end(r *http.Request, client Client, presented found) error 
 	}
 	record := e.record.Over(revoke.WithReason("revoked by its client"), revoke.WithActor(client.ID))
 	if whole {
-		return logout.Token(r.Context(), e.store, token, record)
+		return logout.Token(r.Context(), e.store, token, logout.WholeSession, record)
 	}
 	return e.store.RevokeToken(r.Context(), token, record...)
 }

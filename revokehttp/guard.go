@@ -21,7 +21,8 @@ type Validator interface {
 	Validate(ctx context.Context, text string) (*revoke.Verified, error)
 
 	// Identify returns the identity of a token that may have expired or been revoked.
-	// [Guard.Logout] calls it.
+	// [Guard.Logout] calls it. A validator that also has the methods CheckLogout and LogoutScopes,
+	// as this library's have, is asked by them which of its tokens a logout can end, and by what.
 	Identify(ctx context.Context, text string) (revoke.Token, error)
 }
 
@@ -234,7 +235,7 @@ func (g *Guard) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 		}
 		g.challenge(w, `error="invalid_request"`)
 		refuse(w, http.StatusBadRequest)
-	case outcomeCrossOrigin:
+	case outcomeCrossOrigin, outcomeActor:
 		refuse(w, http.StatusForbidden)
 	case outcomeRevoked, outcomeInvalid:
 		g.unauthorized(w, r, `error="invalid_token"`)

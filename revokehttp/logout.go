@@ -1,6 +1,7 @@
 package revokehttp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,8 +18,13 @@ import (
 // errNotPost refuses a logout by another method. Allow is set before it is answered.
 var errNotPost = fmt.Errorf("%w: the method is not POST", ErrBadRequest)
 
-// Logout returns a handler of POST that revokes the request's token, and the token's session if it
-// has one. The token may have expired, because its session may not have.
+// ErrActor says that the token names an actor (revoke.Token.Actor), who may not end the sessions of
+// the user. It is answered with 403.
+var ErrActor = errors.New("the token names an actor, who may not end the sessions of the user")
+
+// Logout returns a handler of POST that revokes the request's token, and its session where the app
+// has said what a session is: see [WithScopes], by which the app chooses. The token may have
+// expired, because its session may not have.
 //
 //   - 204: the revocation is durable, or was made before. A form of a browser gets 303 with
 //     [WithRedirect] or [WithEndSession].
@@ -33,13 +39,20 @@ var errNotPost = fmt.Errorf("%w: the method is not POST", ErrBadRequest)
 // request deletes no cookie: SameSite may have withheld a good one.
 //
 // The logout is carried out even if the client disconnects. The store has 10 s for it, so a
-// server's WriteTimeout and an http.TimeoutHandler must be longer. The error names the wrong
-// argument.
+// server's WriteTimeout and an http.TimeoutHandler must be longer.
 //
-// A token that has neither jti nor sid (see revoke.WithOptionalID) cannot be revoked by itself,
-// and is answered with 401. An app with such tokens uses [Guard.LogoutEverywhere].
+// The error names the wrong argument. It also names an option of the validator by which some tokens
+// are accepted that this logout could not end, such as revoke.WithOptionalID: see
+// revoke.Validator.CheckLogout. Of a revoke.ValidatorSet each validator is asked that is known by
+// now. A token of any other that cannot be ended is answered with 503, because it stays alive.
+//
+// A token with the claim act (RFC 8693 §4.1) is ended like any other, and the record names
+// the actor: see [WithRecord].
 func (g *Guard) Logout(store revoke.Store, opts ...LogoutOption) (http.Handler, error) {
-	return g.logout("Logout", store, opts, func(r *http.Request, o *logoutOptions) (revoke.Token, error) {
+	const method = "Logout"
+	return g.logout(method, store, opts, func(o *logoutOptions) error {
+		return g.checkLogout(o.scopes...)
+	}, func(r *http.Request, o *logoutOptions) (revoke.Token, error) {
 		text, _, err := g.credentials(r)
 		if err != nil {
 			return revoke.Token{}, err
@@ -48,39 +61,87 @@ func (g *Guard) Logout(store revoke.Store, opts ...LogoutOption) (http.Handler, 
 		if err != nil {
 			return revoke.Token{}, err
 		}
-		return token, known.With(logout.Token(r.Context(), store, token, o.recordOf(token)), token)
+		scopes, err := g.logoutScopes(r.Context(), text, o)
+		if err == nil {
+			err = logout.Token(r.Context(), store, token, scopes, o.recordOf(token))
+		}
+		return token, known.With(err, token)
 	})
+}
+
+// logoutValidator is a validator that knows which of its tokens a logout can end. A
+// *revoke.Validator is one, and so is a *revoke.ValidatorSet.
+type logoutValidator interface {
+	CheckLogout(scopes ...revoke.Scope) error
+	LogoutScopes(ctx context.Context, text string) ([]revoke.Scope, error)
+}
+
+// checkLogout reports why a logout could not end some of the tokens.
+func (g *Guard) checkLogout(scopes ...revoke.Scope) error {
+	if v, ok := g.validator.(logoutValidator); ok {
+		return v.CheckLogout(scopes...)
+	}
+	return nil
+}
+
+// logoutScopes returns what a logout of the token ends. With a validator that does not say what a
+// session is, no session is ended.
+func (g *Guard) logoutScopes(ctx context.Context, text string, o *logoutOptions) ([]revoke.Scope, error) {
+	if len(o.scopes) > 0 {
+		return o.scopes, nil
+	}
+	if v, ok := g.validator.(logoutValidator); ok {
+		return v.LogoutScopes(ctx, text)
+	}
+	return []revoke.Scope{revoke.ScopeToken}, nil
 }
 
 // LogoutEverywhere returns a handler of POST that ends every session of the user. It requires a
 // token that [Guard.Require] accepts: otherwise a thief could keep logging the owner out with a
-// stolen token that was revoked long ago. The answers are those of [Guard.Logout]. A token
-// without sub (see revoke.WithOptionalSubject) is answered with 401.
+// stolen token that was revoked long ago. The answers are those of [Guard.Logout], and 403: a token
+// with the claim act (RFC 8693 §4.1) is refused with [ErrActor], because who acts for a user must
+// not end that user's own sessions. [Guard.Logout] ends such a token.
+//
+// A validator with revoke.WithOptionalSubject is an error: a token without a subject could not be
+// logged out everywhere. Give this logout a guard of its own, with a validator that requires one.
 func (g *Guard) LogoutEverywhere(store revoke.Store, opts ...LogoutOption) (http.Handler, error) {
-	return g.logout("LogoutEverywhere", store, opts, func(r *http.Request, o *logoutOptions) (revoke.Token, error) {
+	const method = "LogoutEverywhere"
+	return g.logout(method, store, opts, func(o *logoutOptions) error {
+		if len(o.scopes) > 0 {
+			return errors.New("WithScopes is an option of Logout only")
+		}
+		return g.checkLogout(revoke.ScopeUser)
+	}, func(r *http.Request, o *logoutOptions) (revoke.Token, error) {
 		a, err := g.validate(r)
 		if err != nil {
 			return revoke.Token{}, err
 		}
 		token := a.token.Token
-		if token.Subject == "" {
-			return token, known.With(fmt.Errorf("%w: it has no subject", revoke.ErrInvalidToken), token)
+		switch {
+		case token.Actor != (revoke.User{}):
+			return token, known.With(ErrActor, token)
+		case token.Subject == "": // of a validator that could not be asked
+			return token, known.With(fmt.Errorf("%w: the token has no subject", revoke.ErrUnavailable), token)
 		}
 		_, err = store.RevokeUser(r.Context(), token.User(), o.recordOf(token)...)
 		return token, known.With(err, token)
 	})
 }
 
-// logout returns a handler that answers success after end returned a token and nil. method is for
-// errors.
-func (g *Guard) logout(method string, store revoke.Store, opts []LogoutOption,
+// logout returns a handler that answers success after end returned a token and nil. check reports
+// what is wrong with the options together. method is for errors.
+func (g *Guard) logout(method string, store revoke.Store, opts []LogoutOption, check func(*logoutOptions) error,
 	end func(*http.Request, *logoutOptions) (revoke.Token, error),
 ) (http.Handler, error) {
 	if absent.Is(store) {
 		return nil, fmt.Errorf("revokehttp: %s: store is nil", method)
 	}
 	o := new(logoutOptions)
-	if err := endpoint.Apply(o, opts); err != nil {
+	err := endpoint.Apply(o, opts)
+	if err == nil {
+		err = check(o)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("revokehttp: %s: %w", method, err)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

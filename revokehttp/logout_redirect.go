@@ -29,7 +29,9 @@ const idTokenHint = "id_token_hint"
 
 // WithEndSession answers a successful logout of a browser's form with 303 to the provider's
 // end_session_endpoint, where the user's session at the provider ends too (OpenID Connect
-// RP-Initiated Logout 1.0). Other clients get 204, as with [WithRedirect].
+// RP-Initiated Logout 1.0). Other clients get 204, as with [WithRedirect]. Without it the session
+// at the provider goes on, and the user's next sign-in there asks for no password: see [WithScopes]
+// for what that means for a logout that ends the session here.
 //
 // The endpoint is an https URL, or http on this machine. parameters are the same in every request,
 // such as client_id and post_logout_redirect_uri; a request cannot change them. idToken returns

@@ -28,7 +28,7 @@ func TestLogoutThroughMirror(t *testing.T) {
 
 	guard := testkit.Value(revokehttp.NewGuard(newValidator(t, m)))(t)
 	service := guard.Require(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	logout := testkit.Value(guard.Logout(m.Store()))(t)
+	logout := testkit.Value(guard.Logout(m.Store(), withSession()))(t)
 	everywhere := testkit.Value(guard.LogoutEverywhere(m.Store()))(t)
 	by := func(handler http.Handler, method, token string) int {
 		return testkit.Serve(handler, testkit.Request(method, "/", "Authorization", "Bearer "+token)).Code

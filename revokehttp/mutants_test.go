@@ -106,7 +106,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		"watch: a change between the validation and the watch is lost": {
 			File: "watch.go", Tests: "TestWatch",
-			Edits: []string{"		w.judge(s, w.check(ctx, token), began)\n	}\n	forget", "		_ = began\n	}\n	forget"},
+			Edits: []string{"		w.judge(s, w.checkEach(ctx, []revoke.Token{token})[0], began)\n	}\n	forget", "		_ = began\n	}\n	forget"},
 		},
 		"watch: a change is not heard of": {
 			File: "watch.go", Tests: "TestWatch",
@@ -204,6 +204,42 @@ func TestMutantsAreCaught(t *testing.T) {
 		"cookie: the one that is not partitioned stays": {
 			File: "cookie.go", Tests: "TestCookieAttributes TestLogoutDropsBothCookies",
 			Edits: []string{"	c.set(w, \"\", longAgo)\n	if c.partitioned {", "	c.set(w, \"\", longAgo)\n	if false {"},
+		},
+		"logout: every sid is a session": {
+			File: "../validator_logout.go", Tests: "TestLogoutScopes TestSignInAgainOverOneSession",
+			Edits: []string{"(v.session || v.namedSession || ownTokens)", "(true || ownTokens)"},
+		},
+		"logout: no sid is a session": {
+			File: "../validator_logout.go", Tests: "TestLogoutScopes TestSignInAgainOverOneSession",
+			Edits: []string{"!v.withoutSession && (v.session ||", "!v.withoutSession && false && (v.session ||"},
+		},
+		"logout: the scopes of the app do not count": {
+			File: "logout.go", Tests: "TestLogoutScopes TestSignInAgainOverOneSession",
+			Edits: []string{"	if len(o.scopes) > 0 {\n		return o.scopes, nil", "	if len(o.scopes) > 5 {\n		return o.scopes, nil"},
+		},
+		"logout: a validator is not asked by the constructor": {
+			File: "logout.go", Tests: "TestLogoutRefusesValidators",
+			Edits: []string{"		return v.CheckLogout(scopes...)\n", "		_ = v\n"},
+		},
+		"logout: a token that lives on is refused as a bad one": {
+			File: "../internal/logout/logout.go", Tests: "TestLogoutOfUnknownValidators",
+			Edits: []string{`%w: the token has neither an id nor a session that the logout ends", revoke.ErrUnavailable)`, `%w: the token has neither an id nor a session that the logout ends", revoke.ErrInvalidToken)`},
+		},
+		"logout: a token without a session is not ended by a logout of sessions": {
+			File: "../internal/logout/logout.go", Tests: "TestLogoutBesideServiceAccounts",
+			Edits: []string{"token.ID != \"\" && (!session ||", "token.ID != \"\" && (false ||"},
+		},
+		"logout: an actor ends the sessions of the user": {
+			File: "logout.go", Tests: "TestImpersonation",
+			Edits: []string{"		case token.Actor != (revoke.User{}):", "		case false:"},
+		},
+		"logout: the record names the user for the actor": {
+			File: "options.go", Tests: "TestImpersonation",
+			Edits: []string{"	if token.Actor != (revoke.User{}) {", "	if false {"},
+		},
+		"watch: impersonation outlives its actor": {
+			File: "watch.go", Tests: "TestWatch",
+			Edits: []string{"		if actors, ok := token.OfActor(w.checker); ok {", "		if actors, ok := token.OfActor(w.checker); ok && false {"},
 		},
 	})
 }

@@ -1,6 +1,7 @@
 package revokehttp
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -66,11 +67,11 @@ func WithPreflight() Option {
 
 // WithErrorHandler replaces [Guard.Refuse] as the answer to a request that was refused, by the
 // guard or by one of its logouts. The error matches one of ErrNoToken, ErrBadRequest,
-// ErrCrossOrigin, revoke.ErrRevoked, revoke.ErrInvalidToken and revoke.ErrUnavailable. The
-// error of a logout may match none of them: then its outcome is unknown. An error of a request
-// that the client has cancelled matches context.Canceled too. The error is for logs
-// and not for the caller. The handler may call Guard.Refuse. It is called from several
-// goroutines.
+// ErrCrossOrigin, ErrActor, revoke.ErrRevoked, revoke.ErrInvalidToken and
+// revoke.ErrUnavailable. The error of a logout may match none of them: then its outcome is
+// unknown. An error of a request that the client has cancelled matches context.Canceled too. The
+// error is for logs and not for the caller. The handler may call Guard.Refuse. It is called from
+// several goroutines.
 func WithErrorHandler(answer func(w http.ResponseWriter, r *http.Request, err error)) Option {
 	return func(o *options) error {
 		if answer == nil {
@@ -87,11 +88,43 @@ type LogoutOption func(*logoutOptions) error
 type logoutOptions struct {
 	clearSiteData string
 	record        logout.Record
+	scopes        []revoke.Scope                           // of Logout; nil for those that the validator says
 	location      func(*http.Request, revoke.Token) string // nil if success is always 204
 }
 
+// WithScopes says what a logout ends: revoke.ScopeToken, the token in hand;
+// revoke.ScopeSession, its session, and so every token that carries its sid, those still to
+// be issued among them, for revoke.MaxTokenLifetime; or both. A token without a session,
+// such as a service account's, is ended by itself in any case. It is an option of
+// [Guard.Logout]. Default: the token, and its session where the validator was told what a
+// session is: by revoke.WithRequiredSession or revoke.WithRequiredSessionExcept, by
+// ClaimNames.Session, or by revoke.WithEpochClaim, revoke.WithOptionalEpochClaim and
+// revoke.WithIssueTime, which are for tokens of your own. Of a validator of another type
+// than this library's it is the token alone.
+//
+// Beware of sessions that the app does not end itself. With single sign-on the provider's
+// session goes on after this logout, and the user's next sign-in has the same sid: its
+// tokens are refused, and the browser goes from the app to the provider and back without an
+// end. So end the session at the provider too, with [WithEndSession] (OpenID Connect
+// RP-Initiated Logout 1.0), or end the token alone.
+func WithScopes(scopes ...revoke.Scope) LogoutOption {
+	return func(o *logoutOptions) error {
+		if len(scopes) == 0 {
+			return errors.New("no scope of a logout is named")
+		}
+		for _, scope := range scopes {
+			if !slices.Contains(logout.WholeSession, scope) {
+				return fmt.Errorf("a logout of scope %q is none of %q: see LogoutEverywhere for a user", string(scope), logout.WholeSession)
+			}
+		}
+		o.scopes = slices.Clone(scopes)
+		return nil
+	}
+}
+
 // WithRecord sets reason and actor of the revocation: see revoke.WithReason and revoke.WithActor.
-// Default: the reason "logout", and the token's sub as the actor.
+// Default: the reason "logout"; and as the actor the sub of the token's claim act (RFC 8693 §4.1),
+// or the token's sub if it has no act.
 func WithRecord(opts ...revoke.RevokeOption) LogoutOption {
 	return func(o *logoutOptions) error {
 		o.record = opts
@@ -101,8 +134,15 @@ func WithRecord(opts ...revoke.RevokeOption) LogoutOption {
 
 // recordOf returns the record of a logout with this token.
 func (o *logoutOptions) recordOf(token revoke.Token) logout.Record {
-	return o.record.Over(revoke.WithReason("logout"), revoke.WithActor(token.Subject))
+	actor := token.Subject
+	if token.Actor != (revoke.User{}) {
+		actor = cmp.Or(token.Actor.Subject, unnamedActor)
+	}
+	return o.record.Over(revoke.WithReason("logout"), revoke.WithActor(actor))
 }
+
+// unnamedActor is recorded where the claim act has no sub: the user did not act.
+const unnamedActor = "an actor without a sub"
 
 // siteData are the types that Clear-Site-Data may name (W3C Clear Site Data §3.1).
 var siteData = []string{"cache", "cookies", "storage", "executionContexts", "*"}

@@ -24,6 +24,7 @@ var (
 	outcomeNoToken     = outcome{"no token", slog.LevelDebug}
 	outcomeBadRequest  = outcome{"bad request", slog.LevelInfo}
 	outcomeCrossOrigin = outcome{"cross-origin", slog.LevelInfo}
+	outcomeActor       = outcome{"actor", slog.LevelInfo}
 	outcomeRevoked     = outcome{"revoked", slog.LevelInfo}
 	outcomeInvalid     = outcome{"invalid", slog.LevelInfo}
 	outcomeRefused     = outcome{"refused", slog.LevelInfo} // a client, in oauth and signals
@@ -44,6 +45,8 @@ func outcomeOf(r *http.Request, err error) outcome {
 		return outcomeBadRequest
 	case errors.Is(err, ErrCrossOrigin):
 		return outcomeCrossOrigin
+	case errors.Is(err, ErrActor):
+		return outcomeActor
 	case errors.Is(err, revoke.ErrUnavailable), isMisconfigured(err):
 		return outcomeUnavailable
 	case errors.Is(err, revoke.ErrRevoked):
@@ -68,8 +71,8 @@ func isMisconfigured(err error) bool { return errors.As(err, new(*issuers.Unknow
 //
 // The message is "request refused". The attributes are
 //
-//   - outcome: "no token", "bad request", "cross-origin", "revoked", "invalid", "unavailable" or
-//     "cancelled"; in packages oauth and signals also "refused", for a client;
+//   - outcome: "no token", "bad request", "cross-origin", "actor", "revoked", "invalid",
+//     "unavailable" or "cancelled"; in packages oauth and signals also "refused", for a client;
 //   - reason: the text of the error;
 //   - route: the pattern of an http.ServeMux that matched, if there is one;
 //   - issuer, sub and jti of the token, if its signature has verified and it has them.

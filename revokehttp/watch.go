@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -172,7 +173,7 @@ func (w *Watcher) Context(ctx context.Context, token revoke.Token) (watched cont
 	if _, ok := w.checker.(changing); ok {
 		// A revocation that was applied since the validator asked has closed its channel already.
 		began := time.Now()
-		w.judge(s, w.check(ctx, token), began)
+		w.judge(s, w.checkEach(ctx, []revoke.Token{token})[0], began)
 	}
 	forget := context.AfterFunc(ctx, func() { w.remove(s) })
 	return ctx, func() {
@@ -339,8 +340,26 @@ func (w *Watcher) judge(s *stream, err error, began time.Time) {
 	}
 }
 
-// checkEach asks the checker about all tokens.
+// checkEach asks the checker about all tokens and their actors.
 func (w *Watcher) checkEach(ctx context.Context, tokens []revoke.Token) []error {
+	all := slices.Clip(tokens)
+	var acted []int // :: place behind the tokens → place of the token of this actor
+	for i, token := range tokens {
+		if actors, ok := token.OfActor(w.checker); ok {
+			all, acted = append(all, actors), append(acted, i)
+		}
+	}
+	errs := w.checkAll(ctx, all)
+	for n, i := range acted {
+		if err := errs[len(tokens)+n]; errs[i] == nil || errors.Is(err, revoke.ErrRevoked) {
+			errs[i] = err
+		}
+	}
+	return errs[:len(tokens)]
+}
+
+// checkAll asks the checker about all tokens.
+func (w *Watcher) checkAll(ctx context.Context, tokens []revoke.Token) []error {
 	if many, ok := w.checker.(manyChecker); ok {
 		if errs := w.checkMany(ctx, many, tokens); len(errs) == len(tokens) {
 			return errs

@@ -135,6 +135,32 @@ func TestWatch(t *testing.T) {
 			}
 			testkit.Must(t, other.Err())
 		}},
+		{"within an interval of a revocation of the actor", func(t *testing.T) {
+			t.Helper()
+			for name, store := range map[string]revoke.Store{"many": revoketest.NewMemory(), "one": newTelling()} {
+				w := testkit.Value(revokehttp.NewWatcher(store))(t)
+				token, alive := streamToken("1", time.Hour), streamToken("2", time.Hour)
+				token.Actor = revoke.User{Issuer: testkit.Issuer, Subject: "admin"}
+				ctx, stop := w.Context(t.Context(), token)
+				other, stopOther := w.Context(t.Context(), alive)
+				time.Sleep(21 * time.Second) //nolint:forbidigo // as above
+				testkit.Must(t, ctx.Err())
+				testkit.Value(store.RevokeUser(t.Context(), token.Actor))(t)
+				after, err := endsAfter(ctx)
+				testkit.WantError(t, err, revoke.ErrRevoked)
+				if after > revokehttp.DefaultWatchInterval {
+					t.Errorf("%s: it ended %v after the revocation", name, after)
+				}
+				testkit.Must(t, other.Err())
+				again, stopAgain := w.Context(t.Context(), token)
+				if _, err := endsAfter(again); !errors.Is(err, revoke.ErrRevoked) {
+					t.Errorf("%s: watched again, it ended with %v", name, err)
+				}
+				stop()
+				stopOther()
+				stopAgain()
+			}
+		}},
 		{"at once where the checker tells", func(t *testing.T) {
 			t.Helper()
 			store := newTelling()

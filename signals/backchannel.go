@@ -44,21 +44,27 @@ type FindUser func(ctx context.Context, session revoke.Session) (revoke.User, er
 // the logout names a user only, every session of the user is ended (OpenID Connect Back-Channel
 // Logout 1.0 §2.4).
 //
+// It is for a provider that sends a logout for each session that has ended. Keycloak sends
+// one, with the sid of one session, where an administrator ends all sessions of a user: the
+// others would stay alive, so for Keycloak choose EndUser.
+//
 // The validator is the one with which the app's services accept tokens. It must require a sid
-// (revoke.WithRequiredSession), because a logout of a session cannot end a token without one.
+// (revoke.WithRequiredSession), because a logout of a session cannot end a token without one. Where
+// service accounts have tokens without a sid it has revoke.WithRequiredSessionExcept instead; such
+// a token is ended by itself, or with its user.
 // It should not have revoke.WithOptionalSubject, because a logout of a user cannot end a token
 // without a sub. If it reads the session from another claim (revoke.WithClaimNames), that claim
 // must hold the sid of the provider's logout tokens.
 //
-// Access tokens of Keycloak carry the sid of its logout tokens. Access tokens of Auth0 do not, and
-// cannot be made to: choose EndUser.
+// Access tokens of authentik carry the sid of its logout tokens. Those of Auth0 do not, and cannot
+// be made to: choose EndUser.
 func EndSession(validator SessionValidator) Ends {
 	return Ends{scope: revoke.ScopeSession, validator: validator}
 }
 
 // EndUser ends every session of the user, even if a logout names one of them only. It is for
-// providers that issue access tokens without a sid. A logout that names no user is refused: see
-// EndUserOf.
+// providers that issue access tokens without a sid, and for Keycloak: see EndSession. The user's
+// other devices sign in once more. A logout that names no user is refused: see EndUserOf.
 //
 // Validators must not have revoke.WithOptionalSubject. The sub of access tokens must be the sub
 // of logout tokens, which is the sub of ID tokens. Otherwise no token is revoked: with pairwise
@@ -130,9 +136,13 @@ func NewBackChannelLogout(store revoke.Store, issuer string, clientIDs []string,
 		return nil, failed(newBackChannelLogout, err)
 	}
 	shared, err := newReceiver(newBackChannelLogout, "back-channel logout", store, opts)
+	if err == nil {
+		err = shared.checkAliases(issuer)
+	}
 	if err != nil {
 		return nil, failed(newBackChannelLogout, err)
 	}
+	reader.nameOf = shared.issuerNamed
 	return &BackChannelLogout{receiver: shared, reader: reader, ends: ends}, nil
 }
 

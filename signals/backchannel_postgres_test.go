@@ -14,6 +14,7 @@ import (
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/testkit"
+	"github.com/pgrevoke/revoke/issuers"
 	"github.com/pgrevoke/revoke/revokehttp"
 	"github.com/pgrevoke/revoke/signals"
 )
@@ -33,7 +34,7 @@ const accessHeader = `{"alg":"RS256","typ":"JWT","kid":"k1"}`
 
 var (
 	keycloak = provider{
-		name:   "Keycloak",
+		name:   "Keycloak, session by session",
 		issuer: "https://keycloak.example/realms/app",
 		header: `{"alg":"RS256","typ":"logout+jwt","kid":"k1"}`,
 		logout: `{"exp":{iat+120},"iat":{iat},"jti":"{id}","iss":"{iss}","aud":"app","sub":"f:1:ada","typ":"Logout","sid":"{sid}",` +
@@ -68,6 +69,10 @@ var (
 // seconds.
 var providers = []provider{
 	keycloak,
+	{
+		name: "Keycloak", issuer: keycloak.issuer, header: keycloak.header, logout: keycloak.logout, access: keycloak.access,
+		endsUsers: true, validatorOptions: issuers.Keycloak(),
+	},
 	{ // no exp, and typ JWT
 		name:   "Keycloak before 25",
 		issuer: "https://keycloak.example/auth/realms/app",

@@ -3,7 +3,9 @@ package signals
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -14,7 +16,7 @@ import (
 
 // NewBackChannelLogoutSet returns a handler for the back-channel logouts of several providers,
 // which send them to one URL. NewBackChannelLogoutSet starts nothing. The error names the wrong
-// argument or option. Two receivers of one issuer are an error.
+// argument or option. Two receivers of one issuer, by its name or by an alias, are an error.
 //
 // The claim iss of a logout token picks the receiver. Until then nothing is verified, so iss is
 // used for nothing else. It is read strictly: once, in exactly this spelling. The receiver that it
@@ -33,10 +35,13 @@ func NewBackChannelLogoutSet(receivers []*BackChannelLogout, opts ...Option) (ht
 		case b == nil:
 			err = oneline.Join(err, errors.New("a receiver is nil"))
 			continue
-		case s.receivers[b.reader.issuer] != nil:
-			err = oneline.Join(err, fmt.Errorf("two receivers are of issuer %q", b.reader.issuer))
 		}
-		s.receivers[b.reader.issuer] = b
+		for _, name := range append([]string{b.reader.issuer}, slices.Sorted(maps.Keys(b.aliases))...) {
+			if s.receivers[name] != nil {
+				err = oneline.Join(err, fmt.Errorf("two receivers are of issuer %q", name))
+			}
+			s.receivers[name] = b
+		}
 	}
 	unknown, wrong := newOptions(newBackChannelLogoutSet, opts)
 	if err := oneline.Join(err, wrong); err != nil {
@@ -47,7 +52,7 @@ func NewBackChannelLogoutSet(receivers []*BackChannelLogout, opts ...Option) (ht
 }
 
 type backChannelSet struct {
-	receivers map[string]*BackChannelLogout // :: issuer → receiver
+	receivers map[string]*BackChannelLogout // :: issuer or alias → receiver
 	unknown   receiver                      // answers requests that pick none; it has no store
 }
 

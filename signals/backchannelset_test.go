@@ -96,6 +96,10 @@ func TestBackChannelLogoutSetRequest(t *testing.T) {
 func TestNewBackChannelLogoutSetRefuses(t *testing.T) {
 	t.Parallel()
 	one := testkit.Value(signals.NewBackChannelLogout(revoketest.NewMemory(), providerIssuer, []string{clientID}, testkit.Keyfunc("ES256"), es256, signals.EndUser()))(t)
+	other := func(issuer, alias string) *signals.BackChannelLogout {
+		return testkit.Value(signals.NewBackChannelLogout(revoketest.NewMemory(), issuer, []string{clientID}, testkit.Keyfunc("ES256"), es256,
+			signals.EndUser(), signals.WithIssuerAliases(issuer, alias)))(t)
+	}
 	list := []*signals.BackChannelLogout{one}
 	for _, c := range []struct {
 		name      string
@@ -106,6 +110,9 @@ func TestNewBackChannelLogoutSetRefuses(t *testing.T) {
 		{"none", nil, nil, "no receiver"},
 		{"nil", []*signals.BackChannelLogout{one, nil}, nil, "a receiver is nil"},
 		{"two of one issuer", []*signals.BackChannelLogout{one, one}, nil, "two receivers are of issuer"},
+		{"two of one name", []*signals.BackChannelLogout{one, other(otherIssuer, providerIssuer)}, nil, `two receivers are of issuer "` + providerIssuer + `"`},
+		{"two of one alias", []*signals.BackChannelLogout{other(otherIssuer, "a"), other("b", "a")}, nil, `two receivers are of issuer "a"`},
+		{"WithIssuerAliases", list, []signals.Option{signals.WithIssuerAliases(providerIssuer, "a")}, "each receiver of the set"},
 		{"nil option", list, []signals.Option{nil}, "an option is nil"},
 		{"WithRealm", list, []signals.Option{signals.WithRealm("x")}, "NewGlobalTokenRevocation only"},
 		{"WithRecord", list, []signals.Option{signals.WithRecord()}, "each receiver of the set"},

@@ -11,12 +11,16 @@
 // For users who sign in at a provider, start with the first:
 //
 //	validator, err := revoke.NewValidator(store, issuer, audience, keyfunc, algorithms,
-//		revoke.WithRequiredSession())
+//		issuers.Keycloak()...)
 //	…
 //	logout, err := signals.NewBackChannelLogout(store, issuer, clientIDs, keyfunc, algorithms,
-//		signals.EndSession(validator))
+//		signals.EndUser())
 //	…
 //	mux.Handle("/backchannel-logout", logout)
+//
+// [EndUser] ends all that the user has. It fits most providers: where an administrator ends
+// all sessions of a user, Keycloak sends a logout that names one of them. [EndSession] ends
+// one session, and [EndUserOf] is for logouts that do not name the user.
 //
 // A handler answers success only when the revocation is durable. Every service that validates
 // tokens against the same store then refuses them, and a service that asks a mirror does so

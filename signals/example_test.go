@@ -16,13 +16,14 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/issuers"
 	"github.com/pgrevoke/revoke/revokehttp"
 	"github.com/pgrevoke/revoke/revoketest"
 	"github.com/pgrevoke/revoke/signals"
 )
 
-// The users of an app sign in at Keycloak. After a logout there, the app's services refuse the
-// access tokens of the session.
+// The users of an app sign in at Keycloak. After a logout there, the app's services refuse every
+// access token of the user: Keycloak names one session, also where an administrator ended all.
 func ExampleNewBackChannelLogout() {
 	const issuer = "https://keycloak.example/realms/app"
 	store := revoketest.NewMemory() // in an app: a *revoke.Postgres
@@ -34,11 +35,11 @@ func ExampleNewBackChannelLogout() {
 	keyfunc := func(*jwt.Token) (any, error) { return key.Public(), nil }
 	algorithms := []string{"ES256"}
 
-	validator, err := revoke.NewValidator(store, issuer, revoke.AudienceOf("account"), keyfunc, algorithms, revoke.WithRequiredSession())
+	validator, err := revoke.NewValidator(store, issuer, revoke.AudienceOf("account"), keyfunc, algorithms, issuers.Keycloak()...)
 	if err != nil {
 		log.Fatal(err)
 	}
-	logout, err := signals.NewBackChannelLogout(store, issuer, []string{"app"}, keyfunc, algorithms, signals.EndSession(validator))
+	logout, err := signals.NewBackChannelLogout(store, issuer, []string{"app"}, keyfunc, algorithms, signals.EndUser())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -50,9 +51,9 @@ func ExampleNewBackChannelLogout() {
 	mux.Handle("/backchannel-logout", logout)
 	mux.Handle("/me", guard.Require(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
 
-	// What Keycloak signs: an access token, and a logout token of the same session.
+	// What Keycloak signs: the access tokens of two devices, and a logout token of one session.
 	sign := func(typ string, claims jwt.MapClaims) string {
-		claims["iss"], claims["sub"], claims["sid"] = issuer, "ada", "phone"
+		claims["iss"], claims["sub"] = issuer, "ada"
 		claims["iat"], claims["exp"] = time.Now().Unix(), time.Now().Add(2*time.Minute).Unix()
 		token := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
 		token.Header["typ"] = typ
@@ -62,8 +63,9 @@ func ExampleNewBackChannelLogout() {
 		}
 		return text
 	}
-	access := sign("JWT", jwt.MapClaims{"jti": "onrtac:1", "aud": "account"})
-	logoutToken := sign("logout+jwt", jwt.MapClaims{"jti": "2", "aud": "app", "events": map[string]any{
+	phone := sign("JWT", jwt.MapClaims{"jti": "onrtac:1", "sid": "phone", "aud": "account", "typ": "Bearer"})
+	laptop := sign("JWT", jwt.MapClaims{"jti": "onrtac:2", "sid": "laptop", "aud": "account", "typ": "Bearer"})
+	logoutToken := sign("logout+jwt", jwt.MapClaims{"jti": "3", "sid": "phone", "aud": "app", "events": map[string]any{
 		"http://schemas.openid.net/event/backchannel-logout": map[string]any{},
 	}})
 
@@ -72,17 +74,24 @@ func ExampleNewBackChannelLogout() {
 		mux.ServeHTTP(w, r)
 		fmt.Println(r.Method, r.URL.Path, w.Code)
 	}
-	me := httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/me", nil)
-	me.Header.Set("Authorization", "Bearer "+access)
-	serve(me)
+	me := func(access string) *http.Request {
+		r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/me", nil)
+		r.Header.Set("Authorization", "Bearer "+access)
+		return r
+	}
+	serve(me(phone))
+	serve(me(laptop))
 	form := url.Values{"logout_token": {logoutToken}}.Encode()
 	delivery := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/backchannel-logout", strings.NewReader(form))
 	delivery.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	serve(delivery)
-	serve(me)
+	serve(me(phone))
+	serve(me(laptop))
 	// Output:
 	// GET /me 200
+	// GET /me 200
 	// POST /backchannel-logout 200
+	// GET /me 401
 	// GET /me 401
 }
 

@@ -44,7 +44,8 @@ var (
 // authenticated in another way, such as by its certificate.
 //
 // A request names the user as RFC 9493 defines. The format "iss_sub" with one of the issuers
-// names a user of that issuer's tokens. Any other name goes to resolve: the formats "opaque"
+// names a user of that issuer's tokens; see [WithIssuerAliases] for other names of it. Any other
+// name goes to resolve: the formats "opaque"
 // and "email", and "iss_sub" with another issuer. resolve is for apps that sign their own
 // tokens. Either issuers or resolve may be nil. Without resolve, another issuer is answered
 // with 404, and another format with 400.
@@ -75,6 +76,9 @@ func NewGlobalTokenRevocation(store revoke.Store, authorize func(*http.Request) 
 		return nil, failed(newGlobalTokenRevocation, err)
 	}
 	shared, err := newReceiver(newGlobalTokenRevocation, "global token revocation", store, opts)
+	if err == nil {
+		err = shared.checkAliases(issuers...)
+	}
 	if err != nil {
 		return nil, failed(newGlobalTokenRevocation, err)
 	}
@@ -158,8 +162,8 @@ func (g *globalRevocation) end(ctx context.Context, assertion revoke.Token, user
 // user returns the user that the request names.
 func (g *globalRevocation) user(r *http.Request, id SubjectID) (revoke.User, error) {
 	switch {
-	case id.Format == "iss_sub" && slices.Contains(g.issuers, id.Issuer):
-		return revoke.User{Issuer: id.Issuer, Subject: id.Subject}, nil
+	case id.Format == "iss_sub" && slices.Contains(g.issuers, g.issuerNamed(id.Issuer)):
+		return revoke.User{Issuer: g.issuerNamed(id.Issuer), Subject: id.Subject}, nil
 	case g.resolve != nil:
 		return g.resolve(r.Context(), id)
 	case id.Format == "iss_sub":

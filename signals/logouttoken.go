@@ -49,6 +49,7 @@ type logoutReader struct {
 	issuer    string
 	clientIDs []string
 	tokens    *strictjwt.Reader
+	nameOf    func(issuer string) string // the issuer of an alias
 }
 
 func newLogoutReader(issuer string, clientIDs []string, keyfunc jwt.Keyfunc, algorithms []string) (*logoutReader, error) {
@@ -60,7 +61,7 @@ func newLogoutReader(issuer string, clientIDs []string, keyfunc jwt.Keyfunc, alg
 		err = oneline.Join(err, strictjwt.CheckID("client id", id))
 	}
 	tokens, wrong := strictjwt.NewReader(keyfunc, algorithms, revoke.DefaultMaxTokenSize)
-	return &logoutReader{issuer, slices.Clone(clientIDs), tokens}, oneline.Join(err, wrong)
+	return &logoutReader{issuer: issuer, clientIDs: slices.Clone(clientIDs), tokens: tokens}, oneline.Join(err, wrong)
 }
 
 // read verifies a logout token. The error matches revoke.ErrInvalidToken, or
@@ -100,7 +101,7 @@ func (l *logoutReader) check(claims *strictjwt.Claims) error {
 		return fmt.Errorf("the payload spells %q in another way too", claims.Respelled)
 	case claims.Issuer == "":
 		return missing("iss")
-	case claims.Issuer != l.issuer:
+	case l.nameOf(claims.Issuer) != l.issuer:
 		return strictjwt.OtherIssuer(l.issuer, claims.Issuer)
 	case len(claims.Audience) == 0:
 		return fmt.Errorf("%w, which has to name one of %q", missing("aud"), l.clientIDs)

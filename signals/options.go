@@ -3,7 +3,9 @@ package signals
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/pgrevoke/revoke"
@@ -11,6 +13,7 @@ import (
 	"github.com/pgrevoke/revoke/internal/endpoint"
 	"github.com/pgrevoke/revoke/internal/logout"
 	"github.com/pgrevoke/revoke/internal/oneline"
+	"github.com/pgrevoke/revoke/internal/strictjwt"
 )
 
 // Defaults of the options.
@@ -39,6 +42,7 @@ type options struct {
 	constructor string
 	record      logout.Record
 	issuerLag   time.Duration
+	aliases     map[string]string // :: another name of an issuer → its name
 }
 
 // The constructors, by name.
@@ -84,6 +88,53 @@ func WithIssuerLag(d time.Duration) Option {
 		o.issuerLag = d
 		return nil
 	}
+}
+
+// WithIssuerAliases accepts further names of an issuer, such as "accounts.google.com" for
+// "https://accounts.google.com": in iss of logout tokens, and in the iss of an "iss_sub" that a
+// request names a user by. They are names of one issuer, with the same keys and users, and what a
+// logout ends is kept under the issuer. Give it the names of the validators'
+// revoke.WithIssuerAliases. issuer is that of [NewBackChannelLogout], or one of those of
+// [NewGlobalTokenRevocation], where the option may be given once for each. Default: none.
+func WithIssuerAliases(issuer string, names ...string) Option {
+	return func(o *options) error {
+		err := oneline.Join(o.ofReceiver("WithIssuerAliases"), strictjwt.CheckID("issuer", issuer))
+		if len(names) == 0 {
+			err = oneline.Join(err, fmt.Errorf("no alias of issuer %q is named", issuer))
+		}
+		for _, name := range names {
+			err = oneline.Join(err, strictjwt.CheckID("issuer alias", name))
+			if _, taken := o.aliases[name]; taken || name == issuer {
+				err = oneline.Join(err, fmt.Errorf("issuer %q is named twice", name))
+			}
+			if o.aliases == nil {
+				o.aliases = make(map[string]string)
+			}
+			o.aliases[name] = issuer
+		}
+		return err
+	}
+}
+
+// checkAliases reports aliases of other issuers than these, and those that are one of these.
+func (o *options) checkAliases(issuers ...string) (err error) {
+	for _, alias := range slices.Sorted(maps.Keys(o.aliases)) {
+		if issuer := o.aliases[alias]; !slices.Contains(issuers, issuer) {
+			err = oneline.Join(err, fmt.Errorf("the alias %q is one of issuer %q, which is none of %q", alias, issuer, issuers))
+		}
+		if slices.Contains(issuers, alias) {
+			err = oneline.Join(err, fmt.Errorf("the alias %q is an issuer of its own", alias))
+		}
+	}
+	return err
+}
+
+// issuerNamed returns the issuer of this name, which is another name only if it is an alias.
+func (o *options) issuerNamed(name string) string {
+	if issuer, ok := o.aliases[name]; ok {
+		return issuer
+	}
+	return name
 }
 
 // WithReport sets a function that gets the reason of each refusal, for logs, before the answer is

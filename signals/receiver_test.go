@@ -70,6 +70,11 @@ func TestNewBackChannelLogoutRefuses(t *testing.T) {
 		{"lag below zero", with(signals.WithIssuerLag(-1)), "issuer lag"},
 		{"lag above the limit", with(signals.WithIssuerLag(revoke.MaxIssuerLag + 1)), "between 0 and 10m0s"},
 		{"WithRealm", with(signals.WithRealm("idp")), "WithRealm is an option of NewGlobalTokenRevocation only"},
+		{"aliases of another issuer", with(signals.WithIssuerAliases("x", "y")), `the alias "y" is one of issuer "x", which is none of`},
+		{"no alias", with(signals.WithIssuerAliases(providerIssuer)), "no alias of issuer"},
+		{"an empty alias", with(signals.WithIssuerAliases(providerIssuer, "a", "")), "issuer alias is empty"},
+		{"an alias twice", with(signals.WithIssuerAliases(providerIssuer, "a"), signals.WithIssuerAliases(providerIssuer, "a")), `issuer "a" is named twice`},
+		{"an alias that is the issuer", with(signals.WithIssuerAliases(providerIssuer, providerIssuer)), "is named twice"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -105,6 +110,13 @@ func TestNewGlobalTokenRevocationRefuses(t *testing.T) {
 		{"empty issuer", store, allow, []string{""}, resolve, nil, "issuer is empty"},
 		{"nil option", store, allow, nil, resolve, []signals.Option{nil}, "an option is nil"},
 		{"WithIssuerLag", store, allow, nil, resolve, []signals.Option{signals.WithIssuerLag(1)}, "WithIssuerLag is an option of NewBackChannelLogout only"},
+		{"aliases of another issuer", store, allow, []string{"a"}, resolve, []signals.Option{signals.WithIssuerAliases("x", "y")}, "which is none of"},
+		{"aliases of a resolver's issuer", store, allow, nil, resolve, []signals.Option{signals.WithIssuerAliases("x", "y")}, "which is none of"},
+		{"an alias that is an issuer", store, allow, []string{"a", "b"}, resolve, []signals.Option{signals.WithIssuerAliases("a", "b")}, "an issuer of its own"},
+		{
+			"an alias of two issuers", store, allow, []string{"a", "b"}, resolve,
+			[]signals.Option{signals.WithIssuerAliases("a", "c"), signals.WithIssuerAliases("b", "c")}, `issuer "c" is named twice`,
+		},
 		{"quote in the realm", store, allow, nil, resolve, []signals.Option{signals.WithRealm(`"`)}, "realm"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -4,7 +4,9 @@ package logout
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/pgrevoke/revoke"
@@ -32,13 +34,24 @@ func (r Record) Check() error {
 // Over returns the record with defaults for what the record does not set.
 func (r Record) Over(defaults ...revoke.RevokeOption) Record { return append(defaults, r...) }
 
-// Token revokes a token together with its session, if it has one: both or neither. A token without
-// an id loses its session only.
-func Token(ctx context.Context, store revoke.Store, token revoke.Token, record Record) error {
+// WholeSession are the scopes of a logout that ends a token and its session.
+var WholeSession = []revoke.Scope{revoke.ScopeToken, revoke.ScopeSession}
+
+// errEndless says that a logout cannot end a token. The token is good, so it is no refusal of it.
+var errEndless = fmt.Errorf("%w: the token has neither an id nor a session that the logout ends", revoke.ErrUnavailable)
+
+// Token revokes what the scopes say of a token, all or nothing: the token, its session, or
+// both. A token without a session is revoked by itself, also where the scopes are the
+// session alone. A token without an id loses its session only.
+func Token(ctx context.Context, store revoke.Store, token revoke.Token, scopes []revoke.Scope, record Record) error {
+	session := token.SessionID != "" && slices.Contains(scopes, revoke.ScopeSession)
+	alone := token.ID != "" && (!session || slices.Contains(scopes, revoke.ScopeToken))
 	switch {
-	case token.SessionID == "":
+	case !session && !alone:
+		return errEndless
+	case !session:
 		return store.RevokeToken(ctx, token, record...)
-	case token.ID == "":
+	case !alone:
 		return store.RevokeSession(ctx, token.Session(), record...)
 	}
 	return store.InTx(ctx, func(tx revoke.Revoker) error {

@@ -20,6 +20,7 @@ type Claims struct {
 	IssuedAt, ExpiresAt, NotBefore int64 // in seconds since 1970
 
 	Epochs   string // the epoch claim as JSON text
+	Actor    string // the claim act as JSON text, if it is an object; what it holds was not read
 	HasNonce bool   // there is a nonce, of any type
 	IsBound  bool   // there is a cnf other than null
 
@@ -71,6 +72,9 @@ func numericDate(seconds int64) *jwt.NumericDate {
 
 // ConfirmationClaim is the name of the claim that binds a token to a key (RFC 7800 §3.1).
 const ConfirmationClaim = "cnf"
+
+// ActorClaim is the name of the claim that names who acts for the subject (RFC 8693 §4.1).
+const ActorClaim = "act"
 
 // Claim says how a claim is read.
 type Claim struct {
@@ -140,6 +144,7 @@ var claimReaders = map[string]claimReader{
 	"nonce":    func(c *Claims, _ *Claim, _ string) error { c.HasNonce = true; return nil },
 
 	ConfirmationClaim: readConfirmation,
+	ActorClaim:        readActor,
 }
 
 // ReadClaims reads the listed claims from a JSON object, which must be well-formed, UTF-8
@@ -319,6 +324,14 @@ func readConfirmation(c *Claims, claim *Claim, value string) error {
 	c.IsBound = value != "null"
 	if c.IsBound && value[0] != '{' {
 		return fmt.Errorf("%q is no object: %w", claim.Name, jwt.ErrInvalidType)
+	}
+	return nil
+}
+
+// readActor keeps act where it is an object (RFC 8693 §4.1). Of another type it is the app's own.
+func readActor(c *Claims, _ *Claim, value string) error {
+	if value[0] == '{' {
+		c.Actor = value
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/issuers"
 	"github.com/pgrevoke/revoke/jwks"
 	"github.com/pgrevoke/revoke/migrations"
 	"github.com/pgrevoke/revoke/revokehttp"
@@ -35,7 +36,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, realm, api, client string) (ht
 		return nil, err
 	}
 	algorithms := []string{"RS256"}
-	validator, err := revoke.NewValidator(store, realm, revoke.AudienceOf(api), keys.Keyfunc, algorithms, revoke.WithRequiredSession())
+	validator, err := revoke.NewValidator(store, realm, revoke.AudienceOf(api), keys.Keyfunc, algorithms, issuers.Keycloak()...)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +44,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, realm, api, client string) (ht
 	if err != nil {
 		return nil, err
 	}
-	logout, err := signals.NewBackChannelLogout(store, realm, []string{client}, keys.Keyfunc, algorithms, signals.EndSession(validator))
+	logout, err := signals.NewBackChannelLogout(store, realm, []string{client}, keys.Keyfunc, algorithms, signals.EndUser())
 	if err != nil {
 		return nil, err
 	}
