@@ -48,6 +48,16 @@
 // latest revocations. A logical replica, and a former primary that was not shut down, cannot be
 // told from a primary.
 //
+// A backup that is restored lacks what was revoked since it was made. Call [Revoker.RevokeIssuer]
+// for each issuer before the first check then: every user signs in again, and no token from before
+// is accepted.
+//
+// A revocation ends tokens and blocks no account. A user who was revoked may sign in again;
+// to keep a user out, the app, or the issuer, refuses the sign-in. A refresh token of
+// another issuer outlives RevokeUser as well: the issuer does not ask here, and makes an
+// access token that is newer than the revocation. Revoke the refresh token there too. Later
+// tokens of a session that was revoked are refused, where they carry its sid.
+//
 // A revocation that returned nil survives a crash of the server, because a weak
 // synchronous_commit is raised for its transaction. In a transaction of the caller's it
 // takes effect when that commits. A failover to an asynchronous standby loses revocations

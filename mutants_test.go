@@ -448,5 +448,17 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "store.go", Tests: "TestImpersonationEndsWithItsActor",
 			Edits: []string{"ExpiresAt: t.ExpiresAt, IssuerSkew: t.IssuerSkew,\n	}, true", "ExpiresAt: t.ExpiresAt, IssuerSkew: t.IssuerSkew, Epochs: t.Epochs, HasEpochs: t.HasEpochs,\n	}, true"},
 		},
+		"form: padding is of any length": {
+			File: "internal/strictjwt/reader.go", Tests: "TestWithPaddedTokens",
+			Edits: []string{"if padded && (len(text)-part)%4 != 0 {", "if false {"},
+		},
+		"form: padding is accepted by default": {
+			File: "internal/strictjwt/reader.go", Tests: "TestWithPaddedTokens",
+			Edits: []string{"case c == '=' && form.Padded:", "case c == '=':", "	if form.Padded {\n		opts", "	{\n		opts"},
+		},
+		"form: a set refuses padding for its validator": {
+			File: "validator_set.go", Tests: "TestWithPaddedTokens",
+			Edits: []string{"Padded: s.form.Padded || v.form.Padded}", "Padded: s.form.Padded && v.form.Padded}"},
+		},
 	})
 }

@@ -211,9 +211,10 @@ type Revoker interface {
 	RevokeSession(ctx context.Context, session Session, opts ...RevokeOption) error
 
 	// RevokeUser revokes every token of the user that was issued until now: for a changed
-	// password, a disabled account, a stolen laptop. The user may sign in again; see Epochs and
-	// IssueTime for how the next token is known from the earlier ones, and WithIssuerSkew for how
-	// soon a third party's is.
+	// password, a disabled account, a stolen laptop. The user may sign in again, unless the
+	// app refuses that, and a refresh token of another issuer makes new tokens; see Epochs
+	// and IssueTime for how the next token is known from the earlier ones, and
+	// WithIssuerSkew for how soon a third party's is.
 	//
 	// It returns the user's epochs after it, for the epoch claim of a token that this same
 	// request hands out. That is safe if the same transaction looks at the credentials after
@@ -233,14 +234,15 @@ type Revoker interface {
 	RevokeUsers(ctx context.Context, users []User, opts ...RevokeOption) ([]Epochs, error)
 
 	// RevokeUserBefore revokes every token of the user that was issued before t, and is
-	// idempotent: for events that are delivered twice, imports and restores. It never moves an
-	// epoch back. A t further ahead of the store's clock than MaxIssuerSkew is an error. Under
+	// idempotent: for events that are delivered twice, and imports. It never moves an epoch
+	// back. A t further ahead of the store's clock than MaxIssuerSkew is an error. Under
 	// the claim rule it revokes every token with a user epoch less than t: where t is ahead
 	// of the last revocation, every token of the user that is alive.
 	RevokeUserBefore(ctx context.Context, user User, t time.Time, opts ...RevokeOption) error
 
 	// RevokeIssuer revokes every token of every user of the issuer that was issued until now:
-	// for a leaked key. It returns the instant. A repeat is a new instant.
+	// for a leaked key, and after a backup was restored, which lacks what was revoked since it was
+	// made. It returns the instant. A repeat is a new instant.
 	RevokeIssuer(ctx context.Context, issuer string, opts ...RevokeOption) (time.Time, error)
 
 	// Redeem spends a single-use token: a refresh token, a password-reset link, a logout token,

@@ -88,7 +88,7 @@ func NewValidator(checker Checker, issuer string, audience Audience, keyfunc jwt
 		validatorConfig: validatorConfig{
 			leeway:      DefaultLeeway,
 			maxLifetime: MaxTokenLifetime,
-			maxSize:     DefaultMaxTokenSize,
+			form:        strictjwt.Form{MaxSize: DefaultMaxTokenSize},
 			now:         systemClock,
 
 			identityConfig: identityConfig{names: registeredNames},
@@ -113,7 +113,7 @@ func NewValidator(checker Checker, issuer string, audience Audience, keyfunc jwt
 	if v.sessionless != nil {
 		v.checks = slices.Insert(v.checks, 0, v.checkSession)
 	}
-	v.reader, err = strictjwt.NewReader(keyfunc, algorithms, v.maxSize, v.parserOptions...)
+	v.reader, err = strictjwt.NewReader(keyfunc, algorithms, v.form, v.parserOptions...)
 	if err != nil {
 		return nil, fmt.Errorf("revoke: %s: %w", constructor, err)
 	}

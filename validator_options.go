@@ -33,7 +33,7 @@ type ValidatorOption interface{ toValidator(*validatorConfig) error }
 type validatorConfig struct {
 	leeway      time.Duration
 	maxLifetime time.Duration
-	maxSize     int
+	form        strictjwt.Form
 	tokenType   string
 	epochClaim  bool
 	issueTime   bool
@@ -90,16 +90,31 @@ func WithMaxLifetime(d time.Duration) ValidatorOption {
 	})
 }
 
-// WithMaxTokenSize refuses longer tokens before any of their bytes is read. In bytes, at most 1
-// MiB. Default: [DefaultMaxTokenSize].
+// WithMaxTokenSize refuses longer tokens before any of their bytes is read. In bytes, at
+// most 1 MiB. Default: [DefaultMaxTokenSize]. Tokens that list groups or roles may be
+// longer; those of Entra with 200 groups have some 12 KiB. Proxies and servers limit header
+// lines too, and browsers limit a cookie to 4 KiB.
 func WithMaxTokenSize(bytes int) ValidatorOption {
 	return validatorOption(func(c *validatorConfig) error {
 		if bytes <= 0 || bytes > maxTokenSize {
 			return fmt.Errorf("maximum token size %d is not between 1 and %d bytes", bytes, maxTokenSize)
 		}
-		c.maxSize = bytes
+		c.form.MaxSize = bytes
 		return nil
 	})
+}
+
+// WithPaddedTokens accepts tokens with parts that end in the padding of base64, "=", beside those
+// without it. A JWS has none (RFC 7515 §2), but AWS's Application Load Balancer and some libraries
+// write it. The signature is over the padding of header and payload, so they have one spelling.
+// Default: padding is refused. jwt.WithPaddingAllowed as a parser option does not change that.
+//
+// What the load balancer signs, x-amzn-oidc-data, has no iat and no jti, and is another
+// token in each request: no logout ends it, and once its user was revoked none of that
+// user's is accepted again. Validate the provider's token in x-amzn-oidc-accesstoken in its
+// place.
+func WithPaddedTokens() ValidatorOption {
+	return validatorOption(func(c *validatorConfig) error { c.form.Padded = true; return nil })
 }
 
 // WithTokenType demands this typ in the header, such as "at+jwt" (RFC 9068 §2.1), so that a
@@ -264,7 +279,7 @@ func WithClock(now func() time.Time) ValidatorOption {
 
 // WithParserOptions passes options on to golang-jwt, such as jwt.WithSubject. They can tighten
 // what is accepted. An option that would loosen it has no effect, because ours are applied
-// after it. Default: none.
+// after it. Default: none. In place of jwt.WithPaddingAllowed see [WithPaddedTokens].
 func WithParserOptions(opts ...jwt.ParserOption) ValidatorOption {
 	return validatorOption(func(c *validatorConfig) error {
 		for _, opt := range opts {

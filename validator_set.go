@@ -40,7 +40,7 @@ type ValidatorSet struct {
 	members    []*Validator
 	validators map[string]*Validator // :: issuer or alias → validator
 	tenants    *tenants              // nil where no function was given
-	maxSize    int
+	form       strictjwt.Form        // the widest of theirs
 }
 
 // NewValidatorSet returns the set of these validators. NewValidatorSet starts nothing. Two of them
@@ -80,13 +80,13 @@ func NewValidatorSet(validators []*Validator,
 		for _, name := range v.allNames() {
 			s.validators[name] = v
 		}
-		s.maxSize = max(s.maxSize, v.maxSize)
+		s.form = strictjwt.Form{MaxSize: max(s.form.MaxSize, v.form.MaxSize), Padded: s.form.Padded || v.form.Padded}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("revoke: NewValidatorSet: %w", err)
 	}
 	if tenants != nil {
-		s.maxSize = maxTokenSize
+		s.form = strictjwt.Form{MaxSize: maxTokenSize, Padded: true}
 		s.tenants = newTenants(func(ctx context.Context, issuer string) (*Validator, error) {
 			return s.tenant(ctx, issuer, tenants)
 		})
@@ -164,7 +164,7 @@ func (s *ValidatorSet) RequiresSession(issuer string) bool {
 
 // pick returns the validator for the token's iss.
 func (s *ValidatorSet) pick(ctx context.Context, operation, text string) (*Validator, error) {
-	issuer, err := strictjwt.UnverifiedIssuer(text, s.maxSize)
+	issuer, err := strictjwt.UnverifiedIssuer(text, s.form)
 	if err != nil {
 		return nil, as(operation, ErrInvalidToken, err)
 	}

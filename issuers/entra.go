@@ -27,6 +27,9 @@ func EntraIssuer(tenant string) string {
 // with such tokens appends revoke.WithIssuerSkew(revoke.DefaultIssuerSkew), which replaces
 // this one.
 //
+// A token that lists groups has up to 200 of them, and some 12 KiB, so the limit of its size is 16
+// KiB. It fits into no cookie. Beyond 200 Entra writes a link to them in place of the list.
+//
 // ID tokens have uti, oid and ver too, and the same aud where client and API are one
 // registration. The claim azp is in access tokens only.
 //
@@ -38,6 +41,7 @@ func Entra() []revoke.ValidatorOption {
 		revoke.WithClaimNames(revoke.ClaimNames{ID: "uti", Subject: "oid"}),
 		revoke.WithoutSession(),
 		revoke.WithIssuerSkew(-295 * time.Second),
+		revoke.WithMaxTokenSize(16 << 10),
 		withClaim("ver", "2.0"),
 		withClaim("azp"),
 	}

@@ -11,10 +11,11 @@
 // otherwise. Tokens that are configured to lack one are refused. docs/issuers.md compares the
 // presets in tables.
 //
-// Four things hold for every issuer. A user is revoked by revoke.Revoker.RevokeUser, with the
-// subject that the preset reads. All users are revoked by RevokeIssuer. A refresh token stays at
-// the issuer: revoke or delete it there, or else it makes new access tokens, which are newer than
-// the revocation. A change from other options to a preset, or back, revives what was revoked, if
+// Some things hold for every issuer. A user is revoked by revoke.Revoker.RevokeUser, with
+// the subject that the preset reads. All users are revoked by RevokeIssuer. A refresh token
+// stays at the issuer: revoke or delete it there, or else it makes new access tokens, which
+// are newer than the revocation. A user who must stay out is blocked at the issuer, or by
+// the app. A change from other options to a preset, or back, revives what was revoked, if
 // it changes the identity of tokens: see revoke.NewValidator.
 //
 // A session that an issuer names is its own, and goes on there after the app has revoked it. The

@@ -419,6 +419,28 @@ func TestOtherClient(t *testing.T) {
 	}
 }
 
+// TestManyGroups has tokens of Entra that list the most groups, which are larger than the default
+// limit.
+func TestManyGroups(t *testing.T) {
+	t.Parallel()
+	groups := `"groups":["` + strings.Join(slices.Repeat([]string{"72f988bf-86f1-41af-91ab-2d7cd011db47"}, 200), `","`) + `"],`
+	for _, p := range presets {
+		if !strings.HasPrefix(p.name, "Entra") {
+			continue
+		}
+		t.Run(p.name+"/"+p.kind, func(t *testing.T) {
+			t.Parallel()
+			validator := testkit.Value(revoke.NewValidator(revoketest.NewMemory(), p.issuer, revoke.AudienceOf(p.audience), testkit.Keyfunc("RS256"),
+				[]string{"RS256"}, p.options...))(t)
+			text := p.sign(t, strings.Replace(p.access, "{", "{"+groups, 1), "ada", "phone", "1", "", time.Now())
+			if len(text) <= revoke.DefaultMaxTokenSize {
+				t.Errorf("the token has %d bytes", len(text))
+			}
+			testkit.Value(validator.Validate(t.Context(), text))(t)
+		})
+	}
+}
+
 // TestIssuerNames has the names as the issuers write them.
 func TestIssuerNames(t *testing.T) {
 	t.Parallel()

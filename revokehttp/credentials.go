@@ -83,10 +83,15 @@ func parseBearer(header string) (token string, isBearer bool, err error) {
 	return token, true, nil
 }
 
-// isToken68 reports whether a text has the form of credentials (RFC 9110 §11.2). Every JWT in
-// compact form has it.
+// isToken68 reports whether a text has the form of credentials (RFC 9110 §11.2), or is several of
+// them with dots between, as a JWT with padding is. Every JWT in compact form has it.
 func isToken68(text string) bool {
-	body := strings.TrimRight(text, "=")
+	for part := range strings.SplitSeq(text, ".") {
+		if strings.Contains(strings.TrimRight(part, "="), "=") {
+			return false
+		}
+	}
+	body := strings.ReplaceAll(strings.TrimRight(text, "="), "=", "")
 	for i := range len(body) {
 		switch c := body[i]; {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~+/", c) >= 0:

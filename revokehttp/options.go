@@ -88,7 +88,7 @@ type LogoutOption func(*logoutOptions) error
 type logoutOptions struct {
 	clearSiteData string
 	record        logout.Record
-	scopes        []revoke.Scope                           // of Logout; nil for those that the validator says
+	scopes        []revoke.Scope                           // nil for those of the validator
 	location      func(*http.Request, revoke.Token) string // nil if success is always 204
 }
 

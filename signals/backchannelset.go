@@ -9,7 +9,6 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/oneline"
 	"github.com/pgrevoke/revoke/internal/strictjwt"
 )
@@ -71,7 +70,7 @@ func (s *backChannelSet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // pick returns the receiver for a logout token's iss.
 func (s *backChannelSet) pick(text string) (*BackChannelLogout, error) {
-	issuer, err := strictjwt.UnverifiedIssuer(text, revoke.DefaultMaxTokenSize)
+	issuer, err := strictjwt.UnverifiedIssuer(text, logoutForm)
 	switch {
 	case err != nil:
 		return nil, notAccepted(refusedToken(err))

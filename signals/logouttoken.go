@@ -35,6 +35,9 @@ const (
 	maxLogoutAge = time.Hour
 )
 
+// logoutForm is the form of the texts of logout tokens.
+var logoutForm = strictjwt.Form{MaxSize: revoke.DefaultMaxTokenSize}
+
 // logoutToken is the content of a verified logout token.
 type logoutToken struct {
 	id               string
@@ -60,7 +63,7 @@ func newLogoutReader(issuer string, clientIDs []string, keyfunc jwt.Keyfunc, alg
 	for _, id := range clientIDs {
 		err = oneline.Join(err, strictjwt.CheckID("client id", id))
 	}
-	tokens, wrong := strictjwt.NewReader(keyfunc, algorithms, revoke.DefaultMaxTokenSize)
+	tokens, wrong := strictjwt.NewReader(keyfunc, algorithms, logoutForm)
 	return &logoutReader{issuer: issuer, clientIDs: slices.Clone(clientIDs), tokens: tokens}, oneline.Join(err, wrong)
 }
 

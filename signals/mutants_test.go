@@ -175,5 +175,24 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "subject.go", Tests: "TestGlobalRevocationBody",
 			Edits: []string{`case subject != "":`, "case false:"},
 		},
+		"ends: a logout of one session spares the others of the user": {
+			File: "backchannel.go", Tests: "TestLogoutOfOneSessionEndsAll TestEnds",
+			Edits: []string{`case b.ends.scope == revoke.ScopeSession && token.session != "":`, `case token.session != "":`},
+		},
+		"aliases: a logout under an alias is refused": {
+			File: "logouttoken.go", Tests: "TestIssuerAliasesOfLogouts",
+			Edits: []string{"case l.nameOf(claims.Issuer) != l.issuer:", "case claims.Issuer != l.issuer:"},
+		},
+		"aliases: a set does not know them": {
+			File: "backchannelset.go", Tests: "TestIssuerAliasesOfLogouts TestNewBackChannelLogoutSetRefuses",
+			Edits: []string{"slices.Sorted(maps.Keys(b.aliases))...", "slices.Sorted(maps.Keys(b.aliases))[:0]..."},
+		},
+		"aliases: a user is kept under an alias": {
+			File: "globalrevocation.go", Tests: "TestIssuerAliasesOfGlobalRevocation",
+			Edits: []string{"return revoke.User{Issuer: g.issuerNamed(id.Issuer),", "return revoke.User{Issuer: id.Issuer,"},
+		},
+		"aliases: those of another issuer are taken": {
+			File: "options.go", Tests: "TestNewBackChannelLogoutRefuses TestNewGlobalTokenRevocationRefuses",
+			Edits: []string{"!slices.Contains(issuers, issuer) {", "issuer == alias {"},
 	})
 }

@@ -238,7 +238,7 @@ func TestKeysOfOtherAlgorithms(t *testing.T) {
 					keyfunc := func(*jwt.Token) (any, error) { return key, nil }
 					token, err := newReader(t, keyfunc, algorithm).Read(text, &kind)
 					wantUnusable(t, token, err, "", "; "+algorithm+" needs "+wants(algorithm))
-					both, err := NewReader(keyfunc, []string{algorithm, other}, maxSize)
+					both, err := NewReader(keyfunc, []string{algorithm, other}, Form{MaxSize: maxSize})
 					if err != nil { // HMAC and a public key
 						continue
 					}
@@ -255,7 +255,7 @@ func TestKeysOfOtherAlgorithms(t *testing.T) {
 	t.Run("a secret that is long enough for the other HMAC", func(t *testing.T) {
 		t.Parallel()
 		secret := []byte("a secret of 40 bytes, enough for HS256..")
-		r, err := NewReader(func(*jwt.Token) (any, error) { return secret, nil }, []string{"HS256", "HS512"}, maxSize)
+		r, err := NewReader(func(*jwt.Token) (any, error) { return secret, nil }, []string{"HS256", "HS512"}, Form{MaxSize: maxSize})
 		must(t, err)
 		token, err := r.Read(signedBy(t, jwt.SigningMethodHS512, secret), &kind)
 		wantRefused(t, token, err, errOtherAlgorithm.Error(), jwt.ErrTokenSignatureInvalid)
@@ -266,7 +266,7 @@ func TestKeysOfOtherAlgorithms(t *testing.T) {
 	t.Run("a set of a bad key and one of the other algorithm", func(t *testing.T) {
 		t.Parallel()
 		set := jwt.VerificationKeySet{Keys: []jwt.VerificationKey{"a string", keys()["ES256"].verify}}
-		r, err := NewReader(func(*jwt.Token) (any, error) { return set, nil }, []string{"ES256", "RS256"}, maxSize)
+		r, err := NewReader(func(*jwt.Token) (any, error) { return set, nil }, []string{"ES256", "RS256"}, Form{MaxSize: maxSize})
 		must(t, err)
 		token, err := r.Read(sign(t, "RS256", `{"alg":"RS256"}`, goodPayload), &kind)
 		wantRefused(t, token, err, errOtherAlgorithm.Error(), jwt.ErrTokenSignatureInvalid)
@@ -398,7 +398,7 @@ func TestMethodsOfTheAppExcuseNoKey(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			reader, err := NewReader(func(*jwt.Token) (any, error) { return row.key, nil }, []string{"ES256", "remote"}, 8<<10)
+			reader, err := NewReader(func(*jwt.Token) (any, error) { return row.key, nil }, []string{"ES256", "remote"}, Form{MaxSize: maxSize})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,11 +19,19 @@ type Reader struct {
 	parser     *jwt.Parser
 	keyfunc    jwt.Keyfunc
 	algorithms []string
-	maxSize    int
+	form       Form
+}
+
+// Form is the form of the texts that are read.
+type Form struct {
+	MaxSize int // in bytes
+	// Padded accepts parts of a token that end in the padding of base64 (RFC 4648 §3.2),
+	// which a JWS does not have (RFC 7515 §2). The signature is over the padding too.
+	Padded bool
 }
 
 // NewReader returns a reader that takes the keys from keyfunc. It accepts only the named
-// algorithms and tokens of at most maxSize bytes. The options are passed on to
+// algorithms and tokens of this form. The options are passed on to
 // golang-jwt's parser. They can tighten what is accepted. An option that would loosen it
 // has no effect, because the reader's own options are applied after them. Options that
 // concern claims have no effect either, because Read validates none: see [Claims].
@@ -31,23 +39,26 @@ type Reader struct {
 // The keyfunc is called before the signature is verified. It gets a new *jwt.Token at
 // each call. The getters of its Claims read the payload when they are called, as strictly
 // as Read does.
-func NewReader(keyfunc jwt.Keyfunc, algorithms []string, maxSize int, opts ...jwt.ParserOption) (*Reader, error) {
+func NewReader(keyfunc jwt.Keyfunc, algorithms []string, form Form, opts ...jwt.ParserOption) (*Reader, error) {
 	if err := checkAlgorithms(algorithms); err != nil {
 		return nil, err
 	}
 	switch {
 	case keyfunc == nil:
 		return nil, errors.New("keyfunc is nil")
-	case maxSize <= 0:
-		return nil, fmt.Errorf("the maximum token size is %d bytes, and not positive", maxSize)
+	case form.MaxSize <= 0:
+		return nil, fmt.Errorf("the maximum token size is %d bytes, and not positive", form.MaxSize)
+	}
+	opts = append(slices.Clone(opts), jwt.WithoutClaimsValidation(), jwt.WithStrictDecoding())
+	if form.Padded {
+		opts = append(opts, jwt.WithPaddingAllowed())
 	}
 	algorithms = slices.Clone(algorithms)
 	return &Reader{
-		parser: jwt.NewParser(append(slices.Clone(opts),
-			jwt.WithValidMethods(algorithms), jwt.WithoutClaimsValidation(), jwt.WithStrictDecoding())...),
+		parser:     jwt.NewParser(append(opts, jwt.WithValidMethods(algorithms))...),
 		keyfunc:    usableKeys(keyfunc, algorithms),
 		algorithms: algorithms,
-		maxSize:    maxSize,
+		form:       form,
 	}, nil
 }
 
@@ -91,7 +102,7 @@ type Token struct {
 // other error means that the token is not acceptable. Errors match golang-jwt's sentinels.
 // Their texts contain nothing of the token, except what the keyfunc's own error contains.
 func (r *Reader) Read(text string, kind *Kind) (Token, error) {
-	if err := checkForm(text, r.maxSize); err != nil {
+	if err := checkForm(text, r.form); err != nil {
 		return Token{}, err
 	}
 	claims := &unverifiedClaims{kind: kind}
@@ -115,29 +126,40 @@ func (r *Reader) Read(text string, kind *Kind) (Token, error) {
 // checkForm checks a token's length and letters before anything is decoded. A JWS in
 // compact form (RFC 7515 §7.1) is three parts of base64url. golang-jwt would ignore line
 // breaks in them.
-func checkForm(text string, maxSize int) error {
+func checkForm(text string, form Form) error {
 	switch {
 	case text == "":
 		return fmt.Errorf("%w: it is empty", jwt.ErrTokenMalformed)
-	case len(text) > maxSize:
-		return fmt.Errorf("%w: it is %d bytes long, at most %d are allowed", jwt.ErrTokenMalformed, len(text), maxSize)
+	case len(text) > form.MaxSize:
+		return fmt.Errorf("%w: it is %d bytes long, at most %d are allowed", jwt.ErrTokenMalformed, len(text), form.MaxSize)
 	}
-	dots := 0
+	dots, part, padded := 0, 0, false // part is where the present one begins
 	for i := range len(text) {
 		switch c := text[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-		case c == '.':
+		case !padded && ('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'):
+		case c == '.' && (!padded || (i-part)%4 == 0):
 			dots++
+			part, padded = i+1, false
+		case c == '=' && form.Padded:
+			padded = true
 		default:
 			what := "is not of the base64url alphabet"
-			if c == ' ' {
+			switch {
+			case c == ' ':
 				what = "is a space"
+			case c == '=':
+				what = "is padding, which a JWS does not have (RFC 7515 §2)"
+			case padded:
+				what = "follows padding"
 			}
 			if len("Bearer") <= len(text) && strings.EqualFold(text[:len("Bearer")], "Bearer") {
 				what += ": is the word Bearer still in front?"
 			}
 			return fmt.Errorf("%w: byte %d %s", jwt.ErrTokenMalformed, i, what)
 		}
+	}
+	if padded && (len(text)-part)%4 != 0 {
+		return fmt.Errorf("%w: its padding is of another length", jwt.ErrTokenMalformed)
 	}
 	if dots != 2 {
 		return fmt.Errorf("%w: it has %d parts, not 3", jwt.ErrTokenMalformed, dots+1)
@@ -199,7 +221,7 @@ func payloadPart(text string) string {
 
 // Payload decodes the payload of a token. It verifies nothing.
 func Payload(text string) (string, error) {
-	data, err := encoding.DecodeString(payloadPart(text))
+	data, err := encoding.DecodeString(strings.TrimRight(payloadPart(text), "="))
 	if err != nil {
 		return "", fmt.Errorf("%w: its payload is not valid base64url", jwt.ErrTokenMalformed)
 	}
@@ -209,8 +231,8 @@ func Payload(text string) (string, error) {
 // UnverifiedIssuer reads iss of a token with a signature that has not been verified, as strictly
 // as Read does: to choose the Reader that verifies the token, and for nothing else. It is "" where
 // there is none. Errors match golang-jwt's sentinels. Their texts contain nothing of the token.
-func UnverifiedIssuer(text string, maxSize int) (string, error) {
-	if err := checkForm(text, maxSize); err != nil {
+func UnverifiedIssuer(text string, form Form) (string, error) {
+	if err := checkForm(text, form); err != nil {
 		return "", err
 	}
 	payload, err := Payload(text)

@@ -77,7 +77,7 @@ func must(tb testing.TB, err error) {
 
 func newReader(tb testing.TB, keyfunc jwt.Keyfunc, algorithm string, opts ...jwt.ParserOption) *Reader {
 	tb.Helper()
-	r, err := NewReader(keyfunc, []string{algorithm}, maxSize, opts...)
+	r, err := NewReader(keyfunc, []string{algorithm}, Form{MaxSize: maxSize}, opts...)
 	must(tb, err)
 	return r
 }
@@ -122,7 +122,7 @@ func TestNewReaderRefuses(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			r, err := NewReader(row.keyfunc, row.algorithms, row.maxSize)
+			r, err := NewReader(row.keyfunc, row.algorithms, Form{MaxSize: row.maxSize})
 			if r != nil || err == nil || !strings.HasPrefix(err.Error(), row.want) {
 				t.Errorf("%v, %v, want %s", r, err, row.want)
 			}
@@ -133,7 +133,7 @@ func TestNewReaderRefuses(t *testing.T) {
 func TestNewReaderCopiesTheAlgorithms(t *testing.T) {
 	t.Parallel()
 	algorithms := []string{"ES256"}
-	r, err := NewReader(keyOf("HS256"), algorithms, maxSize)
+	r, err := NewReader(keyOf("HS256"), algorithms, Form{MaxSize: maxSize})
 	must(t, err)
 	algorithms[0] = "HS256"
 	kind := AccessToken("")
@@ -224,7 +224,7 @@ func TestReadRefuses(t *testing.T) {
 		{"Bearer", "Bearer " + good, "token is malformed: byte 6 is a space: is the word Bearer still in front?", jwt.ErrTokenMalformed},
 		{"bearer", "bearer " + good, "token is malformed: byte 6 is a space: is the word Bearer still in front?", jwt.ErrTokenMalformed},
 		{"a line break in a part", good[:5] + "\n" + good[5:], "token is malformed: byte 5 is not of the base64url alphabet", jwt.ErrTokenMalformed},
-		{"padding", parts[0] + "=." + parts[1] + "." + parts[2], fmt.Sprintf("token is malformed: byte %d is not of the base64url alphabet", len(parts[0])), jwt.ErrTokenMalformed},
+		{"padding", parts[0] + "=." + parts[1] + "." + parts[2], fmt.Sprintf("token is malformed: byte %d is padding, which a JWS does not have (RFC 7515 §2)", len(parts[0])), jwt.ErrTokenMalformed},
 		{"one part", "opaque", "token is malformed: it has 1 parts, not 3", jwt.ErrTokenMalformed},
 		{"five parts", "a.b.c.d.e", "token is malformed: it has 5 parts, not 3", jwt.ErrTokenMalformed},
 		{"header no base64url", "a." + parts[1] + "." + parts[2], "token is malformed: its header is not valid base64url", jwt.ErrTokenMalformed},
