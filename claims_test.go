@@ -501,6 +501,24 @@ func TestClaimsThatDoNotDecode(t *testing.T) {
 	}
 }
 
+// TestClaim reads one claim in exactly its spelling.
+func TestClaim(t *testing.T) {
+	t.Parallel()
+	verified := accepted(t, es256(t, &askedFor{}), testkit.Mint(t, map[string]string{"role": `{"a":1}`, "none": "null"},
+		`"ROLE":"x"`, `"JTI":"y"`, `"twice":1`, `"twice":1`, `"\u0065scaped":true`))
+	for name, want := range map[string]string{"role": `{"a":1}`, "ROLE": `"x"`, "jti": `"token-1"`, "JTI": `"y"`, "none": "null", "escaped": "true", "missing": "", "": ""} {
+		if got := testkit.Value(verified.Claim(name))(t); string(got) != want || (got == nil) != (want == "") {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+	got, err := verified.Claim("twice")
+	if testkit.WantError(t, err, revoke.ErrInvalidToken); got != nil || !strings.Contains(err.Error(), `"twice" occurs more than once`) {
+		t.Errorf("%s, %v", got, err)
+	}
+	_, err = (&revoke.Verified{}).Claim("role")
+	testkit.WantError(t, err, revoke.ErrInvalidToken)
+}
+
 // TestClaimsOfNoPointer is a mistake in the program, which the error tells.
 func TestClaimsOfNoPointer(t *testing.T) {
 	t.Parallel()

@@ -47,6 +47,7 @@ func TestWithPaddedTokens(t *testing.T) {
 			{"by golang-jwt's option", text, []revoke.ValidatorOption{revoke.WithParserOptions(jwt.WithPaddingAllowed())}, false},
 			{"without its padding", strings.ReplaceAll(text, "=", ""), []revoke.ValidatorOption{option}, false},
 			{"padding of another length", text + "=", []revoke.ValidatorOption{option}, false},
+			{"half of its padding", text[:len(text)-1], []revoke.ValidatorOption{option}, false},
 			{"a whole quantum of padding", text + "====", []revoke.ValidatorOption{option}, false},
 			{"padding in front", "=" + text, []revoke.ValidatorOption{option}, false},
 			{"letters behind padding", parts[0] + "=AAA." + parts[1] + "." + parts[2], []revoke.ValidatorOption{option}, false},

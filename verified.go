@@ -7,6 +7,8 @@ import (
 	"reflect"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/pgrevoke/revoke/internal/strictjwt"
 )
 
 // Verified is a token with a verified signature: its identity, its times, and its claims on
@@ -35,6 +37,27 @@ func (t *Verified) Claims(v any) error {
 		return invalidClaims(operation, err)
 	}
 	return nil
+}
+
+// Claim returns the JSON text of one claim, nil if the token does not have it. The name counts in
+// exactly this spelling, so that another claim, such as "JTI", is passed over; [Verified.Claims]
+// would refuse it. A claim that occurs more than once is ErrInvalidToken. It suits [WithClaimsCheck].
+func (t *Verified) Claim(name string) (json.RawMessage, error) {
+	var found json.RawMessage
+	err := strictjwt.Members(t.payload, func(member, value string) error {
+		switch {
+		case member != name:
+			return nil
+		case found != nil:
+			return fmt.Errorf("%w: claim %q occurs more than once", jwt.ErrTokenInvalidClaims, name)
+		}
+		found = json.RawMessage(value)
+		return nil
+	})
+	if err != nil {
+		return nil, as("Claim", ErrInvalidToken, err)
+	}
+	return found, nil
 }
 
 // validateClaims calls the method Validate of v. Where v points to another pointer, or to an

@@ -36,7 +36,7 @@ import (
 // Without values every string is good.
 func withClaim(name string, values ...string) revoke.ValidatorOption {
 	return revoke.WithClaimsCheck(func(_ context.Context, verified *revoke.Verified) error {
-		raw, err := claim(verified, name)
+		raw, err := verified.Claim(name)
 		if err != nil {
 			return err
 		}
@@ -51,18 +51,10 @@ func withClaim(name string, values ...string) revoke.ValidatorOption {
 // withoutClaim refuses tokens that have the claim.
 func withoutClaim(name string) revoke.ValidatorOption {
 	return revoke.WithClaimsCheck(func(_ context.Context, verified *revoke.Verified) error {
-		raw, err := claim(verified, name)
+		raw, err := verified.Claim(name)
 		if err == nil && raw != nil {
 			err = fmt.Errorf("the token has the claim %q, which belongs to another kind of token", name)
 		}
 		return err
 	})
-}
-
-// claim returns a claim as JSON, nil if the token does not have it. The keys of a map are matched
-// exactly. The field of a struct would be matched in any letter case.
-func claim(verified *revoke.Verified, name string) (json.RawMessage, error) {
-	var claims map[string]json.RawMessage
-	err := verified.Claims(&claims)
-	return claims[name], err
 }

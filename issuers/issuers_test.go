@@ -441,6 +441,35 @@ func TestManyGroups(t *testing.T) {
 	}
 }
 
+// TestClaimsOfTheApp accepts tokens with claims of the app's of which the names differ from others in
+// case alone. What keeps other tokens out must occur once.
+func TestClaimsOfTheApp(t *testing.T) {
+	t.Parallel()
+	for _, p := range presets {
+		t.Run(p.name+"/"+p.kind, func(t *testing.T) {
+			t.Parallel()
+			audience := revoke.AnyAudience()
+			if p.audience != "" {
+				audience = revoke.AudienceOf(p.audience)
+			}
+			validator := testkit.Value(revoke.NewValidator(revoketest.NewMemory(), p.issuer, audience, testkit.Keyfunc("RS256"), []string{"RS256"},
+				p.options...))(t)
+			with := func(claims string) error {
+				_, err := validator.Validate(t.Context(), p.sign(t, strings.Replace(p.access, "{", "{"+claims+",", 1), "ada", "phone", "1", "", time.Now()))
+				return err
+			}
+			testkit.Must(t, with(`"SUB":"eve","Jti":1,"ACT":{"sub":"eve"},"TYP":"ID","Token_Use":"id","AZP":"x","AT_HASH":"x","Cid":7,"SCP":"x"`))
+			demanded := map[string]string{
+				"Keycloak": "typ", "Auth0": "azp", "Auth0RFC9068": "client_id", "Okta": "cid", "Entra": "ver", "EntraUser": "azp",
+				"EntraApp": "azp", "Cognito": "token_use", "Supabase": "role", "Hydra": "client_id", "Authentik": "azp",
+			}
+			if name := demanded[p.name]; name != "" {
+				testkit.WantError(t, with(`"`+name+`":"x"`), revoke.ErrInvalidToken)
+			}
+		})
+	}
+}
+
 // TestIssuerNames has the names as the issuers write them.
 func TestIssuerNames(t *testing.T) {
 	t.Parallel()
