@@ -34,6 +34,9 @@ var registeredNames = ClaimNames{ID: "jti", Subject: "sub", Session: "sid"}
 // registered for something else, such as "exp", is an error, and so is a name that is given
 // twice, also in other letter case, as encoding/json would read it.
 //
+// A named session is one for the app too, so by default a logout ends it: see
+// [Validator.LogoutScopes].
+//
 // Users, sessions and tokens are revoked by what these claims hold: User.Subject is the oid of
 // Entra's user and not its sub. jwt.WithSubject, and the getters that a keyfunc sees, go by them
 // too. A back-channel logout (package signals) reads the sub and sid of

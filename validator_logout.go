@@ -14,8 +14,9 @@ import (
 
 // WithRequiredSession refuses tokens that have no sid, or none of the claim that is
 // ClaimNames.Session, with jwt.ErrTokenRequiredClaimMissing: for an issuer that ends sessions at
-// logout, and would leave such a token alive. It says that sid is a session, so a logout ends it
-// too: see [Validator.LogoutScopes]. Default: a token without sid is not part of any session.
+// logout, and would leave such a token alive. It says that sid is a session, so by default a logout
+// ends it too: see [Validator.LogoutScopes], and revokehttp.WithScopes for a session of single
+// sign-on, which goes on at the provider. Default: a token without sid is not part of any session.
 func WithRequiredSession() ValidatorOption {
 	return validatorOption(func(c *validatorConfig) error { c.session, c.sessionless = true, nil; return nil })
 }

@@ -18,7 +18,9 @@ import "github.com/pgrevoke/revoke"
 // Logouts: signals.EndSession, with revoke.WithRequiredSession, or where services have
 // tokens too with revoke.WithRequiredSessionExcept. The logout tokens have the sid, from
 // the version 2025.8 on. That their sub follows the subject mode is not confirmed, so
-// signals.EndUser may end nothing. The skew is the default.
+// signals.EndUser may end nothing. A session goes on at authentik after a logout of the
+// app's own: give revokehttp.Guard.Logout revokehttp.WithScopes(revoke.ScopeToken), or
+// revokehttp.WithEndSession, so that the next sign-in is accepted. The skew is the default.
 func Authentik() []revoke.ValidatorOption {
 	return []revoke.ValidatorOption{
 		revoke.WithClaimNames(revoke.ClaimNames{ID: "uid"}), withClaim("azp"), withoutClaim("at_hash"),

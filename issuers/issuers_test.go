@@ -24,6 +24,7 @@ import (
 	"github.com/pgrevoke/revoke/internal/pgserver"
 	"github.com/pgrevoke/revoke/internal/testkit"
 	"github.com/pgrevoke/revoke/issuers"
+	"github.com/pgrevoke/revoke/revokehttp"
 	"github.com/pgrevoke/revoke/revoketest"
 	"github.com/pgrevoke/revoke/signals"
 )
@@ -240,8 +241,8 @@ type app struct {
 }
 
 // TestPresets goes through the life of tokens of each preset: accepted; a token of another kind
-// is refused; one device is logged out; its session, where there is one; the user is logged
-// out everywhere, and signs in again.
+// is refused; one device is logged out, by the store and by a guard; its session, where there is
+// one; the user is logged out everywhere, and signs in again.
 func TestPresets(t *testing.T) {
 	t.Parallel()
 	postgres, _ := testkit.Store(t)
@@ -310,6 +311,14 @@ func (p *preset) test(t *testing.T, app app) {
 	testkit.Must(t, app.store.RevokeToken(ctx, verified.Token))
 	refused(phone, revoke.ErrRevoked)
 	accepted(laptop)
+	guard := testkit.Value(revokehttp.NewGuard(validator))(t)
+	watch := p.sign(t, p.access, "ada", "watch", "8", "", before)
+	accepted(watch)
+	w := testkit.Serve(testkit.Value(guard.Logout(app.store))(t), testkit.Request("POST", "/", "Authorization", "Bearer "+watch))
+	testkit.WantAnswer(t, w, http.StatusNoContent, "")
+	refused(watch, revoke.ErrRevoked)
+	accepted(laptop)
+	testkit.Value(guard.LogoutEverywhere(app.store))(t)
 	if p.session != "" {
 		first := p.sign(t, p.access, "ada", "tablet", "5", "", before)
 		refreshed := p.sign(t, p.access, "ada", "tablet", "6", "", before)
@@ -441,8 +450,8 @@ func TestManyGroups(t *testing.T) {
 	}
 }
 
-// TestClaimsOfTheApp accepts tokens with claims of the app's of which the names differ from others in
-// case alone. What keeps other tokens out must occur once.
+// TestClaimsOfTheApp accepts tokens with claims of the app's of which the names differ from
+// others in case alone. What keeps other tokens out must occur once.
 func TestClaimsOfTheApp(t *testing.T) {
 	t.Parallel()
 	for _, p := range presets {
