@@ -17,14 +17,16 @@
 // # The model
 //
 // A token is known by its issuer and jti, a session by issuer and sid, a user by issuer and
-// sub. Each of them can be revoked, and so can an issuer. A row of a token or a session says
-// "revoked". A row of a user or an issuer has an instant, the epoch; tokens issued before it
-// are refused. Elsewhere an epoch is called "not before" or "valid since". [Postgres] writes
-// these rows and answers a [Checker.Check] from all of them in one round trip. [Validator]
-// verifies the signature, reads identity and times strictly from the verified bytes, and then
-// asks. Other issuers write the identity elsewhere: see [WithClaimNames], [WithDerivedID] and
-// [WithIssuerAliases]. Package issuers has these options for well-known issuers. A [ValidatorSet]
-// is for several issuers.
+// sub. Each of them can be revoked, and so can an issuer. A row of a token or a session
+// says "revoked". A row of a user or an issuer has an instant, the epoch; tokens issued
+// before it are refused. Elsewhere an epoch is called "not before" or "valid since".
+// [Postgres] writes these rows and answers a [Checker.Check] from all of them in one round
+// trip. [Validator] verifies the signature, reads identity and times strictly from the
+// verified bytes, and then asks. Other issuers write the identity elsewhere: see
+// [WithClaimNames], [WithDerivedID] and [WithIssuerAliases]. A token with the claim act
+// (RFC 8693 §4.1), of an operator who acts for a user, is refused once either of the two
+// was revoked: see Token.Actor. Package issuers has these options for well-known issuers. A
+// [ValidatorSet] is for several issuers.
 //
 // # The guarantee
 //

@@ -221,6 +221,8 @@ type Revoker interface {
 	// RevokeUser, or has locked the account before it looked (FOR UPDATE). Otherwise the
 	// account may have been disabled in between, and the new token would outlive that.
 	//
+	// A Validator then also refuses tokens that name the user as their actor: see Token.Actor.
+	//
 	// A repeat is a new instant. Make it the last statement before the commit: see the package
 	// documentation.
 	RevokeUser(ctx context.Context, user User, opts ...RevokeOption) (Epochs, error)

@@ -39,9 +39,10 @@ func (t *Verified) Claims(v any) error {
 	return nil
 }
 
-// Claim returns the JSON text of one claim, nil if the token does not have it. The name counts in
-// exactly this spelling, so that another claim, such as "JTI", is passed over; [Verified.Claims]
-// would refuse it. A claim that occurs more than once is ErrInvalidToken. It suits [WithClaimsCheck].
+// Claim returns the JSON text of one claim, nil if the token does not have it. The name
+// counts in exactly this spelling, so that another claim, such as "JTI", is passed over;
+// [Verified.Claims] would refuse it. A claim that occurs more than once is ErrInvalidToken.
+// It suits [WithClaimsCheck].
 func (t *Verified) Claim(name string) (json.RawMessage, error) {
 	var found json.RawMessage
 	err := strictjwt.Members(t.payload, func(member, value string) error {

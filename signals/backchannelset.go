@@ -30,8 +30,7 @@ func NewBackChannelLogoutSet(receivers []*BackChannelLogout, opts ...Option) (ht
 		err = errors.New("no receiver is given")
 	}
 	for _, b := range receivers {
-		switch {
-		case b == nil:
+		if b == nil {
 			err = oneline.Join(err, errors.New("a receiver is nil"))
 			continue
 		}
