@@ -148,7 +148,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{"if errors.As(err, new(*issuers.UnknownError)) {", "if errors.As(err, new(*issuers.UnknownError)) && false {"},
 		},
 		"write: a wait for a connection does not say what it waited for": {
-			File: "postgres_run.go", Tests: "TestCallWithinOwnTransaction TestReadyOfAPool",
+			File: "internal/postgres/database.go", Tests: "TestCallWithinOwnTransaction TestReadyOfAPool",
 			Edits: []string{"stat.AcquiredConns() < stat.MaxConns()", "stat.AcquiredConns() <= stat.MaxConns()"},
 		},
 		"ready: missing rights are not told": {
@@ -334,15 +334,15 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{"case c.fenced && !readOnlyConnections:", "case false:"},
 		},
 		"check: a snapshot may be older than the wait for a lock": {
-			File: "postgres_run.go", Tests: "TestReadWaitsForRewrite",
-			Edits: []string{"if err != nil || !r.seen().Isolated() {", "if true {"},
+			File: "internal/postgres/database.go", Tests: "TestReadWaitsForRewrite",
+			Edits: []string{"if err != nil || !r.Seen().Isolated() {", "if true {"},
 		},
 		"check: a snapshot from before a promotion counts": {
 			File: "internal/circumstances/circumstances.go", Tests: "TestPromotionDuringRead",
 			Edits: []string{"case c.readOnly:", "case false:"},
 		},
 		"commit: a warning about the synchronous standby is ignored": {
-			File: "postgres_run.go", Tests: "TestSynchronousStandby",
+			File: "internal/postgres/database.go", Tests: "TestSynchronousStandby",
 			Edits: []string{`m.Routine == "SyncRepWaitForLSN"`, `m.Routine == "none"`},
 		},
 		"pool: a connection to a standby is kept": {
@@ -388,14 +388,14 @@ func TestMutantsAreCaught(t *testing.T) {
 		"shared ids: a revocation is kept as long as its token": {
 			File: "postgres_write.go", Tests: "TestSharedIDs TestSharedIDsAreKept",
 			Edits: []string{
-				"hexText(sorted[0].Reason), hexText(sorted[0].Actor), secondsText(w.keep)",
-				"hexText(sorted[0].Reason), hexText(sorted[0].Actor), secondsText(0)",
+				"postgres.HexText(sorted[0].Reason), postgres.HexText(sorted[0].Actor), postgres.SecondsText(w.keep)",
+				"postgres.HexText(sorted[0].Reason), postgres.HexText(sorted[0].Actor), postgres.SecondsText(0)",
 			},
 		},
 		"shared ids: a redemption is kept as long as its token": {
 			File: "postgres_write.go", Tests: "TestSharedIDs TestSharedIDsAreKept",
 			Edits: []string{
-				"hexText(r.Reason), hexText(r.Actor), secondsText(w.keep)", "hexText(r.Reason), hexText(r.Actor), secondsText(0)",
+				"postgres.HexText(r.Reason), postgres.HexText(r.Actor), postgres.SecondsText(w.keep)", "postgres.HexText(r.Reason), postgres.HexText(r.Actor), postgres.SecondsText(0)",
 			},
 		},
 		"shared ids: a token that lives longer is forgotten": {
@@ -414,7 +414,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		"sweeper: the reserve is not restored": {
 			File: "sweeper.go", Tests: "TestSweepRestoresTheReserve",
-			Edits: []string{"statement{sql: s.store.sql.keepReserve}", "statement{sql: \"SELECT 1\"}"},
+			Edits: []string{"postgres.Statement{SQL: s.store.sql.keepReserve}", "postgres.Statement{SQL: \"SELECT 1\"}"},
 		},
 		"logout: a token without a session is accepted": {
 			File: "validator_logout.go", Tests: "TestWithRequiredSessionExcept",

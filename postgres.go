@@ -3,17 +3,16 @@ package revoke
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/pgrevoke/revoke/internal/absent"
 	"github.com/pgrevoke/revoke/internal/circumstances"
-	"github.com/pgrevoke/revoke/internal/schema"
+	"github.com/pgrevoke/revoke/internal/postgres"
 )
 
 // Postgres is the [Store] in the app's own database. It may be used from several goroutines.
@@ -30,7 +29,7 @@ import (
 // its first use, so that the pool opens one that may lead to the primary.
 type Postgres struct {
 	writer
-	database *database
+	database *postgres.Database
 	timeout  time.Duration
 	checks   *coalescer // nil where each check has a query of its own
 }
@@ -53,7 +52,7 @@ func NewPostgres(pool *pgxpool.Pool, opts ...PostgresOption) (*Postgres, error) 
 		return nil, fmt.Errorf("revoke: NewPostgres: %w", err)
 	}
 	stmts := newStatements(config.schema)
-	db := &database{pool: pool, sql: &stmts, wait: config.checkTimeout, readOnly: config.readOnlyConnections}
+	db := &postgres.Database{Pool: pool, Schema: config.schema, Wait: config.checkTimeout, ReadOnly: config.readOnlyConnections}
 	p := &Postgres{database: db, timeout: config.checkTimeout}
 	p.writer = writer{
 		sql:    &stmts,
@@ -68,6 +67,7 @@ func NewPostgres(pool *pgxpool.Pool, opts ...PostgresOption) (*Postgres, error) 
 	if config.checkQueries > 0 {
 		p.checks = &coalescer{
 			database: db,
+			sql:      &stmts,
 			timeout:  config.checkTimeout,
 			hooked: pooled.BeforeConnect != nil || pooled.AfterConnect != nil || pooled.PrepareConn != nil ||
 				pooled.BeforeAcquire != nil, //nolint:staticcheck // deprecated, and still in use
@@ -82,7 +82,7 @@ func (p *Postgres) Pool() *pgxpool.Pool {
 	if p.database == nil {
 		return nil // of a Postgres that NewPostgres has not made
 	}
-	return p.database.pool
+	return p.database.Pool
 }
 
 // Schema returns the name of the schema in which the table stands.
@@ -93,7 +93,10 @@ func (p *Postgres) Schema() string { return p.schema }
 func (p *Postgres) CheckIssuer(issuer string) error { return p.known.Check(issuer) }
 
 // ReadOnlyConnections reports whether [WithReadOnlyConnections] was given.
-func (p *Postgres) ReadOnlyConnections() bool { return p.database.readOnly }
+func (p *Postgres) ReadOnlyConnections() bool { return p.database.ReadOnly }
+
+// CheckTimeout returns the timeout of [WithCheckTimeout].
+func (p *Postgres) CheckTimeout() time.Duration { return p.timeout }
 
 // SharedIDs reports whether [WithSharedIDs] was given.
 func (p *Postgres) SharedIDs() bool { return p.keep > 0 }
@@ -123,24 +126,21 @@ func (p *Postgres) Hooks() []Hook { return p.hooks.all }
 //		_, err := store.WithTx(tx).RevokeUser(ctx, user)
 //		return err
 //	})
-func (p *Postgres) WithTx(tx pgx.Tx) Revoker {
-	if absent.Is(tx) {
-		return p.within(noTx{"WithTx"})
-	}
-	return p.within(txRunner{tx: tx})
+func (p *Postgres) WithTx(tx pgx.Tx) Revoker { return p.within(postgres.Within(tx)) }
+
+// SQLTx is a transaction of database/sql over pgx's stdlib driver, as *sql.Tx, and the
+// transactions of sqlx, GORM, ent and bun offer it.
+type SQLTx interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
 // WithSQLTx is [Postgres.WithTx] for a transaction of database/sql over pgx's stdlib driver.
 // Writes by way of a *sql.DB or a *sql.Conn fail, and do nothing.
-func (p *Postgres) WithSQLTx(tx SQLTx) Revoker {
-	if absent.Is(tx) {
-		return p.within(noTx{"WithSQLTx"})
-	}
-	return p.within(sqlRunner{tx: tx})
-}
+func (p *Postgres) WithSQLTx(tx SQLTx) Revoker { return p.within(postgres.WithinSQL(tx)) }
 
 // within returns the writer of a transaction of the caller's.
-func (p *Postgres) within(run runner) writer {
+func (p *Postgres) within(run postgres.Runner) writer {
 	w := p.writer
 	w.run = run
 	w.inTx = true
@@ -152,12 +152,12 @@ func (p *Postgres) within(run runner) writer {
 // most.
 func (p *Postgres) InTx(ctx context.Context, fn func(Revoker) error) error {
 	var failed error // what fn returned, which is passed on as it is
-	err := retry(ctx, func() error {
+	err := postgres.Retry(ctx, func() error {
 		failed = nil
 		// The first failed write: fn may ignore it, but then the transaction must not commit.
 		var missed error
-		return p.database.inTx(ctx, func(tx pgx.Tx) error {
-			in := p.within(txRunner{tx: tx})
+		return p.database.InTx(ctx, func(tx pgx.Tx) error {
+			in := p.within(postgres.Within(tx))
 			in.wrap = func(ctx context.Context, operation string, err error) error {
 				err = p.fail(ctx, operation, err)
 				missed = cmp.Or(missed, err)
@@ -167,7 +167,7 @@ func (p *Postgres) InTx(ctx context.Context, fn func(Revoker) error) error {
 			return failed
 		})
 	})
-	if err == nil || (failed != nil && !isRetryable(err)) {
+	if err == nil || (failed != nil && !postgres.IsRetryable(err)) {
 		return failed
 	}
 	return p.fail(ctx, "InTx", err)
@@ -178,42 +178,10 @@ func (p *Postgres) deadline(ctx context.Context) (context.Context, context.Cance
 	return context.WithTimeout(ctx, p.timeout)
 }
 
-// fail wraps an error of the database. Where the schema is missing or too old, or row-level
-// security is in the way, it says so.
+// fail wraps an error of the database.
 func (p *Postgres) fail(ctx context.Context, operation string, err error) error {
-	// invalid_schema_name, undefined_table, undefined_column, undefined_function
-	if hasCode(err, "3F000", "42P01", "42703", "42883") {
-		err = fmt.Errorf("%s: %w", p.schemaProblem(ctx), err)
-	}
-	if hasCode(err, "57014") && ctx.Err() != nil { // query_canceled, at the caller's wish
-		err = fmt.Errorf("%w: %w", ctx.Err(), err)
-	}
-	if circumstances.OfRowSecurity(err) {
-		err = fmt.Errorf("%w: %w", circumstances.ErrHidden, err)
-	}
-	return fmt.Errorf("revoke: %s: %w: %w", operation, ErrUnavailable, err)
-}
-
-func (p *Postgres) schemaProblem(ctx context.Context) string {
-	ctx, cancel := p.deadline(ctx)
-	defer cancel()
-	c := readColumns(p.Pool().QueryRow(ctx, p.sql.schemaVersion), 1)
-	found := c.number()
-	switch err := c.err; {
-	case hasCode(err, "3F000", "42883"):
-		return p.olderSchema("0 (none)")
-	case err != nil:
-		return fmt.Sprintf("the version of schema %q cannot be read (%v), version %d is needed", p.schema, err, schema.Version)
-	case found < schema.Version:
-		return p.olderSchema(strconv.FormatInt(found, 10))
-	default:
-		return fmt.Sprintf("schema %q says version %d, but has been changed by hand", p.schema, found)
-	}
+	return fmt.Errorf("revoke: %s: %w: %w", operation, ErrUnavailable, p.database.Problem(ctx, err))
 }
 
 // olderSchema says that the schema has an older version than is needed.
-func (p *Postgres) olderSchema(version string) string {
-	return fmt.Sprintf("schema %q has version %s, version %d is needed: %s", p.schema, version, schema.Version, callUp)
-}
-
-const callUp = "run migrations.Up of github.com/pgrevoke/revoke/migrations"
+func (p *Postgres) olderSchema(version string) string { return postgres.OlderSchema(p.schema, version) }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pgrevoke/revoke/internal/cancelled"
 	"github.com/pgrevoke/revoke/internal/circumstances"
+	"github.com/pgrevoke/revoke/internal/postgres"
 )
 
 // answer is what the database says of some keys, from one snapshot.
@@ -39,24 +40,24 @@ type answerReader struct {
 
 // scan reads a row of one column: circumstances and clock, or key and since of a row that was
 // found.
-func (r *answerReader) scan(current row) error {
+func (r *answerReader) Scan(current postgres.Row) error {
 	var column string
 	if err := current.Scan(&column); err != nil {
 		return err
 	}
-	if head := len(column) - timeDigits; head == circumstances.Length {
-		now, err := readTime(column[head:])
+	if head := len(column) - postgres.TimeDigits; head == circumstances.Length {
+		now, err := postgres.ReadTime(column[head:])
 		r.now = utc(now)
 		return cmp.Or(err, r.Read(column[:head]))
 	}
 	var key [16]byte
-	if len(column) != 2*len(key)+timeDigits {
-		return fmt.Errorf("%w: %d characters", errForeignAnswer, len(column))
+	if len(column) != 2*len(key)+postgres.TimeDigits {
+		return fmt.Errorf("%w: %d characters", postgres.ErrForeignAnswer, len(column))
 	}
 	if _, err := hex.Decode(key[:], []byte(column[:2*len(key)])); err != nil {
-		return fmt.Errorf("%w: %w", errForeignAnswer, err)
+		return fmt.Errorf("%w: %w", postgres.ErrForeignAnswer, err)
 	}
-	since, err := readTime(column[2*len(key):])
+	since, err := postgres.ReadTime(column[2*len(key):])
 	if r.since == nil {
 		r.since = make(map[[16]byte]int64)
 	}
@@ -64,9 +65,9 @@ func (r *answerReader) scan(current row) error {
 	return err
 }
 
-func (r *answerReader) reset() { *r = answerReader{} }
+func (r *answerReader) Reset() { *r = answerReader{} }
 
-func (r *answerReader) seen() circumstances.Circumstances { return r.Circumstances }
+func (r *answerReader) Seen() circumstances.Circumstances { return r.Circumstances }
 
 // Check implements [Checker]. Beyond ctx it has a timeout of its own, see [WithCheckTimeout].
 func (p *Postgres) Check(ctx context.Context, token Token) error {
@@ -181,20 +182,20 @@ func (p *Postgres) checkBatch(ctx context.Context, tokens []Token, errs []error,
 func (p *Postgres) ask(ctx context.Context, keys [][16]byte, tokens int) (answer, error) {
 	if p.checks != nil {
 		a, err := p.checks.ask(ctx, keys, tokens)
-		if err != nil && !errors.As(err, new(acquireError)) {
-			err = p.database.explain(err)
+		if err != nil && !errors.As(err, new(postgres.AcquireError)) {
+			err = p.database.Explain(err)
 		}
 		return a, err
 	}
 	ctx, cancel := p.deadline(ctx)
 	defer cancel()
-	return p.database.ask(ctx, keys)
+	return ask(ctx, p.database, p.sql, keys)
 }
 
 // ask sends the check statement.
-func (d *database) ask(ctx context.Context, keys [][16]byte) (answer, error) {
+func ask(ctx context.Context, d *postgres.Database, sql *statements, keys [][16]byte) (answer, error) {
 	var r answerReader
-	err := d.read(ctx, d.sql.ask(keys), &r)
+	err := d.Read(ctx, sql.ask(keys), &r)
 	return r.answer, err
 }
 
@@ -216,7 +217,7 @@ func (p *Postgres) Lookup(ctx context.Context, token Token) ([]Revocation, error
 	queryCtx, cancel := p.deadline(ctx)
 	defer cancel()
 	r := lookupReader{verdict: &v}
-	if err := p.database.read(queryCtx, statement{sql: p.sql.lookup, args: []any{hexArray(rowKeys(keys))}}, &r); err != nil {
+	if err := p.database.Read(queryCtx, postgres.Statement{SQL: p.sql.lookup, Args: []any{postgres.HexArray(rowKeys(keys))}}, &r); err != nil {
 		return nil, p.fail(ctx, "Lookup", err)
 	}
 	slices.SortFunc(r.found, func(a, b Revocation) int { return cmp.Compare(a.Scope.index(), b.Scope.index()) })
@@ -230,22 +231,22 @@ type lookupReader struct {
 	found   []Revocation
 }
 
-func (r *lookupReader) reset() { *r = lookupReader{verdict: r.verdict} }
+func (r *lookupReader) Reset() { *r = lookupReader{verdict: r.verdict} }
 
-func (r *lookupReader) seen() circumstances.Circumstances { return r.Circumstances }
+func (r *lookupReader) Seen() circumstances.Circumstances { return r.Circumstances }
 
-func (r *lookupReader) scan(current row) error {
-	c := readColumns(current, 8)
-	if err := cmp.Or(c.err, r.Read(c.text())); err != nil {
+func (r *lookupReader) Scan(current postgres.Row) error {
+	c := postgres.ReadColumns(current, 8)
+	if err := cmp.Or(c.Err, r.Read(c.Text())); err != nil {
 		return err
 	}
 	found := Revocation{
-		Scope: Scope(c.text()), Issuer: c.name(), ID: c.name(), Since: utc(c.number()), ExpiresAt: utc(c.number()),
-		Reason: c.name(), Actor: c.name(),
+		Scope: Scope(c.Text()), Issuer: c.Name(), ID: c.Name(), Since: utc(c.Number()), ExpiresAt: utc(c.Number()),
+		Reason: c.Name(), Actor: c.Name(),
 	}
 	i := found.Scope.index()
-	if c.err != nil || i < 0 {
-		return c.err // no row, or a row of a scope that a newer version wrote
+	if c.Err != nil || i < 0 {
+		return c.Err // no row, or a row of a scope that a newer version wrote
 	}
 	r.verdict.Found(i, found.Since.UnixMicro())
 	if r.verdict.Refuses(i) {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/pgrevoke/revoke/internal/postgres"
 )
 
 // maxCoalesced bounds how many tokens share a query, so that one answer does not take long.
@@ -24,7 +26,8 @@ const maxCoalesced = 1024
 // callers leave when their ctx ends, and the query goes on. Each answer is from a snapshot that
 // was taken after its Check began, because a caller queues before the query is sent.
 type coalescer struct {
-	database *database
+	database *postgres.Database
+	sql      *statements
 	timeout  time.Duration
 	hooked   bool // the pool has hooks, which may want a caller's context
 
@@ -158,8 +161,8 @@ func (c *coalescer) answer(batch []*waiter) {
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()
-	a, err = c.database.ask(ctx, keysOf(batch))
-	if c.hooked && fromHook(err) {
+	a, err = ask(ctx, c.database, c.sql, keysOf(batch))
+	if c.hooked && postgres.FromHook(err) {
 		err = fmt.Errorf("%w; a hook of the pool that reads values of a caller's context needs WithCheckQueries(0), "+
 			"because a shared check has no caller's context", err)
 	}

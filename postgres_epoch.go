@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/pgrevoke/revoke/internal/postgres"
 )
 
 // RevokeUser implements [Revoker].
@@ -95,18 +97,18 @@ func (w writer) moveEpochs(ctx context.Context, operation string, records []Revo
 	keys, issuers, ids := make([][16]byte, len(sorted)), make([]string, len(sorted)), make([]string, len(sorted))
 	beside := make(map[[16]byte]struct{}) // the keys of the users' issuers
 	for i, s := range sorted {
-		keys[i], issuers[i], ids[i] = s.key, hexText(s.Issuer), hexText(s.ID)
+		keys[i], issuers[i], ids[i] = s.key, postgres.HexText(s.Issuer), postgres.HexText(s.ID)
 		if scope == ScopeUser {
 			beside[ScopeIssuer.Key(s.Issuer, "")] = struct{}{}
 		}
 	}
 	var r answerReader
 	err := w.write(ctx, operation,
-		statement{sql: w.sql.placeEpochs, args: []any{string(scope), hexArray(keys), textArray(issuers), textArray(ids)}},
-		statement{sql: w.sql.moveEpochs, args: []any{
-			hexArray(keys), hexText(records[0].Reason), hexText(records[0].Actor),
-			hexArray(slices.Collect(maps.Keys(beside))),
-		}, scan: r.scan, reset: r.reset})
+		postgres.Statement{SQL: w.sql.placeEpochs, Args: []any{string(scope), postgres.HexArray(keys), postgres.TextArray(issuers), postgres.TextArray(ids)}},
+		postgres.Statement{SQL: w.sql.moveEpochs, Args: []any{
+			postgres.HexArray(keys), postgres.HexText(records[0].Reason), postgres.HexText(records[0].Actor),
+			postgres.HexArray(slices.Collect(maps.Keys(beside))),
+		}, Scan: r.Scan, Reset: r.Reset})
 	if err != nil {
 		return nil, err
 	}
@@ -137,10 +139,10 @@ func (w writer) RevokeUserBefore(ctx context.Context, user User, t time.Time, op
 func (w writer) raiseEpoch(ctx context.Context, operation string, r Revocation, t time.Time) error {
 	var v Verdict
 	var outcome string // whether t may be stored, and whether a row was written
-	err := w.write(ctx, operation, statement{sql: w.sql.raiseEpoch, args: []any{
-		hexKey(r.Scope.Key(r.Issuer, r.ID)), string(r.Scope), hexText(r.Issuer), hexText(r.ID), timeText(v.Epoch(t)),
-		hexText(r.Reason), hexText(r.Actor),
-	}, scan: func(current row) error { return current.Scan(&outcome) }, reset: func() { outcome = "" }})
+	err := w.write(ctx, operation, postgres.Statement{SQL: w.sql.raiseEpoch, Args: []any{
+		postgres.HexKey(r.Scope.Key(r.Issuer, r.ID)), string(r.Scope), postgres.HexText(r.Issuer), postgres.HexText(r.ID), postgres.TimeText(v.Epoch(t)),
+		postgres.HexText(r.Reason), postgres.HexText(r.Actor),
+	}, Scan: func(current postgres.Row) error { return current.Scan(&outcome) }, Reset: func() { outcome = "" }})
 	switch {
 	case err != nil || outcome == "tt":
 		return err
@@ -190,7 +192,7 @@ func (w writer) askUser(ctx context.Context, operation string, user User) (v Ver
 	ctx, cancel := w.budget(ctx)
 	defer cancel()
 	var r answerReader
-	if err := w.run.read(ctx, w.sql.ask(rowKeys(keys)), &r); err != nil {
+	if err := w.run.Read(ctx, w.sql.ask(rowKeys(keys)), &r); err != nil {
 		return v, now, w.wrap(ctx, operation, err)
 	}
 	r.tell(&v, keys)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pgrevoke/revoke/internal/circumstances"
 	"github.com/pgrevoke/revoke/internal/oneline"
+	"github.com/pgrevoke/revoke/internal/postgres"
 	"github.com/pgrevoke/revoke/internal/schema"
 )
 
@@ -30,7 +31,7 @@ func (p *Postgres) Ready(ctx context.Context) error {
 	queryCtx, cancel := p.deadline(ctx)
 	defer cancel()
 	r := readyReader{store: p}
-	err := p.database.read(queryCtx, statement{sql: p.sql.ready}, &r)
+	err := p.database.Read(queryCtx, postgres.Statement{SQL: p.sql.ready}, &r)
 	if err = cmp.Or(err, r.problem); err != nil {
 		return p.fail(ctx, "Ready", err)
 	}
@@ -44,19 +45,19 @@ type readyReader struct {
 	problem error
 }
 
-func (r *readyReader) reset() { *r = readyReader{store: r.store} }
+func (r *readyReader) Reset() { *r = readyReader{store: r.store} }
 
-func (r *readyReader) seen() circumstances.Circumstances { return r.Circumstances }
+func (r *readyReader) Seen() circumstances.Circumstances { return r.Circumstances }
 
-func (r *readyReader) scan(current row) error {
-	c := readColumns(current, 8)
-	if err := cmp.Or(c.err, r.Read(c.text())); err != nil {
+func (r *readyReader) Scan(current postgres.Row) error {
+	c := postgres.ReadColumns(current, 8)
+	if err := cmp.Or(c.Err, r.Read(c.Text())); err != nil {
 		return err
 	}
-	found, table, usage := c.number(), c.text() == "true", c.text() == "true"
-	lacks, missing, forbidden, role := strings.Fields(c.text()), strings.Fields(c.text()), strings.Fields(c.text()), c.name()
-	if c.err != nil {
-		return c.err
+	found, table, usage := c.Number(), c.Text() == "true", c.Text() == "true"
+	lacks, missing, forbidden, role := strings.Fields(c.Text()), strings.Fields(c.Text()), strings.Fields(c.Text()), c.Name()
+	if c.Err != nil {
+		return c.Err
 	}
 	p := r.store
 	switch {
@@ -74,12 +75,12 @@ func (r *readyReader) scan(current row) error {
 		problem("schema %q has no table revocations: restore it, or see migrations.Inspect", p.schema)
 	}
 	for _, function := range missing {
-		problem("schema %q has no function %s: %s", p.schema, function, callUp)
+		problem("schema %q has no function %s: %s", p.schema, function, postgres.CallUp)
 	}
 	if !usage {
 		problem("role %s may not use the schema: GRANT USAGE ON SCHEMA %s TO %[1]s", role, in)
 	}
-	if p.database.readOnly {
+	if p.database.ReadOnly {
 		forbidden = nil
 		if len(lacks) > 0 && lacks[0] == "SELECT" {
 			lacks = lacks[:1]

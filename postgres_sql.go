@@ -1,121 +1,59 @@
 package revoke
 
 import (
-	"fmt"
-	"regexp"
-	"strings"
-	"time"
-
 	"github.com/pgrevoke/revoke/internal/circumstances"
+	"github.com/pgrevoke/revoke/internal/postgres"
 	"github.com/pgrevoke/revoke/internal/schema"
 )
 
 // statements are all that this package sends, each once. They name the schema of every table,
 // function, type and operator, and depend on no session state: a pooler in transaction mode is
-// fine, and so is any search_path. {=} and the like stand for operators of pg_catalog. Each reads
-// or writes rows by primary key; only sweep uses the index on expires_at.
-//
-// Every argument is a Go string, and every column a text in ASCII. Of all types a string alone is
-// the same in every query mode and under every type that an app registers on its connections, and
-// ASCII alone is the same in every client_encoding. See postgres_text.go.
+// fine, and so is any search_path. Each reads or writes rows by primary key; only sweep uses the
+// index on expires_at. For what stands in braces, and for how values are written, see
+// internal/postgres.
 type statements struct {
-	begin, beginWritable                string
-	commit, rollback                    string
-	durable, standbys                   string
+	durable                             string
 	check, lookup                       string
 	revoke, redeem                      string
 	placeEpochs, moveEpochs, raiseEpoch string
-	schemaVersion, ready                string
+	ready                               string
 	sweepTimeout, sweep, keepReserve    string
 	obstacle                            string
 }
 
 func newStatements(name string) statements {
-	constants := strings.NewReplacer(
+	constants := []string{
 		"{circumstances}", circumstances.SQL(name),
 		"{circumstances of t}", circumstances.SQLOf("t.oid"),
-		"{name}", "'"+name+"'",
-		"{schema}", `"`+name+`"`,
-		"{lifetime}", interval(MaxTokenLifetime+MaxLeeway),
-		"{margin}", interval(DefaultMargin),
-		"{leeway}", interval(MaxLeeway),
-		"{ahead}", interval(MaxIssuerSkew),
-	)
-	fill := func(sql string) string {
-		sql = microsPattern.ReplaceAllString(constants.Replace(sql), "(extract(epoch FROM $1) {*} 1000000)::bigint")
-		sql = notePattern.ReplaceAllString(sql, "CASE WHEN $1::pg_catalog.text {<>} '' THEN {decoded $1::pg_catalog.text} END")
-		sql = decodedPattern.ReplaceAllString(sql, "pg_catalog.convert_from(pg_catalog.decode($1, 'hex'), 'UTF8')")
-		sql = encodedPattern.ReplaceAllString(sql, "coalesce(pg_catalog.encode(pg_catalog.convert_to($1, 'UTF8'), 'hex'), '')")
-		sql = secondsPattern.ReplaceAllString(sql, "pg_catalog.make_interval(secs => $1::double precision)")
-		return operatorPattern.ReplaceAllString(sql, "OPERATOR(pg_catalog.$1)")
+		"{name}", "'" + name + "'",
+		"{schema}", `"` + name + `"`,
+		"{lifetime}", postgres.Interval(MaxTokenLifetime + MaxLeeway),
+		"{margin}", postgres.Interval(DefaultMargin),
+		"{leeway}", postgres.Interval(MaxLeeway),
+		"{ahead}", postgres.Interval(MaxIssuerSkew),
 	}
+	fill := func(sql string) string { return postgres.Fill(sql, constants...) }
 	return statements{
-		begin:         "BEGIN ISOLATION LEVEL READ COMMITTED",
-		beginWritable: "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
-		commit:        "COMMIT",
-		rollback:      "ROLLBACK",
-		durable:       durableSQL,
-		standbys:      "SELECT pg_catalog.current_setting('synchronous_standby_names')",
-		check:         fill(checkSQL),
-		lookup:        fill(lookupSQL),
-		revoke:        fill(revokeSQL),
-		redeem:        fill(redeemSQL),
-		placeEpochs:   fill(placeEpochsSQL),
-		moveEpochs:    fill(moveEpochsSQL),
-		raiseEpoch:    fill(raiseEpochSQL),
-		schemaVersion: fill("SELECT {schema}.schema_version()::pg_catalog.text"),
-		ready:         fill(readySQL),
-		sweepTimeout:  fill(sweepTimeoutSQL),
-		sweep:         fill(sweepSQL),
-		keepReserve:   fill(reserveSQL),
-		obstacle:      fill(obstacleSQL),
+		durable:      postgres.DurableSQL,
+		check:        fill(checkSQL),
+		lookup:       fill(lookupSQL),
+		revoke:       fill(revokeSQL),
+		redeem:       fill(redeemSQL),
+		placeEpochs:  fill(placeEpochsSQL),
+		moveEpochs:   fill(moveEpochsSQL),
+		raiseEpoch:   fill(raiseEpochSQL),
+		ready:        fill(readySQL),
+		sweepTimeout: fill(sweepTimeoutSQL),
+		sweep:        fill(sweepSQL),
+		keepReserve:  fill(reserveSQL),
+		obstacle:     fill(obstacleSQL),
 	}
 }
 
 // ask is the check statement with its keys.
-func (s *statements) ask(keys [][16]byte) statement {
-	return statement{sql: s.check, args: []any{hexArray(keys)}}
+func (s *statements) ask(keys [][16]byte) postgres.Statement {
+	return postgres.Statement{SQL: s.check, Args: []any{postgres.HexArray(keys)}}
 }
-
-// microsPattern is how the statements below ask for a time: in whole microseconds since 1970,
-// because as text it would depend on DateStyle.
-var microsPattern = regexp.MustCompile(`\{micros ([^}]*)\}`)
-
-// interval writes a duration in seconds, because a day of '400 days' has 23 hours once a year
-// in some time zones.
-func interval(d time.Duration) string {
-	return fmt.Sprintf("interval '%d seconds'", int64(d/time.Second))
-}
-
-// notePattern is how the statements below read a text that may be empty, which is stored as null.
-// nullif would look for its operator in the search_path.
-var notePattern = regexp.MustCompile(`\{note ([^}]*)\}`)
-
-// decodedPattern is how the statements below read a name that was sent as the hexadecimal digits of
-// its UTF-8, and encodedPattern how they return one.
-var (
-	decodedPattern = regexp.MustCompile(`\{decoded ([^}]*)\}`)
-	encodedPattern = regexp.MustCompile(`\{encoded ([^}]*)\}`)
-)
-
-// secondsPattern is how the statements below read a number of seconds.
-var secondsPattern = regexp.MustCompile(`\{seconds (\$\d)\}`)
-
-// operatorPattern is how the statements below write an operator of pg_catalog.
-var operatorPattern = regexp.MustCompile(`\{([-+*=<>|]+)\}`)
-
-// An acknowledged revocation survives a crash: a weaker setting is raised for this
-// transaction, a stronger one stays. A gateway may read statements and refuse one that
-// names the setting as a text. The warning of a commit that no longer waits for its
-// synchronous standby must reach the client.
-const durableSQL = `DO $$BEGIN
-    IF pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) ANY ('{off,local}'::pg_catalog.text[]) THEN
-        SET LOCAL synchronous_commit = on;
-    END IF;
-    IF pg_catalog.current_setting('client_min_messages') OPERATOR(pg_catalog.=) 'error' THEN
-        SET LOCAL client_min_messages = warning;
-    END IF;
-END$$`
 
 // Every check, of one token or of many, and every read of epochs: one row with the circumstances
 // and the clock, and one with key and since for each key that was found, from one snapshot. Times

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pgrevoke/revoke/internal/cancelled"
 	"github.com/pgrevoke/revoke/internal/issuers"
+	"github.com/pgrevoke/revoke/internal/postgres"
 )
 
 // writer is the [Revoker] of a Postgres, and of a transaction; they differ in how statements run.
@@ -20,7 +21,7 @@ type writer struct {
 	known  *issuers.Known
 	hooks  hooks
 	inTx   bool // in a transaction of the caller's
-	run    runner
+	run    postgres.Runner
 	wrap   func(ctx context.Context, operation string, err error) error
 	budget func(ctx context.Context) (context.Context, context.CancelFunc) // of a read
 }
@@ -61,8 +62,8 @@ func (w writer) record(scope Scope, issuer, id string, opts []RevokeOption) (Rev
 }
 
 // write runs statements that must be durable.
-func (w writer) write(ctx context.Context, operation string, stmts ...statement) error {
-	err := w.run.run(ctx, append([]statement{{sql: w.sql.durable}}, stmts...)...)
+func (w writer) write(ctx context.Context, operation string, stmts ...postgres.Statement) error {
+	err := w.run.Run(ctx, append([]postgres.Statement{{SQL: w.sql.durable}}, stmts...)...)
 	if err != nil {
 		return w.wrap(ctx, operation, err)
 	}
@@ -135,17 +136,17 @@ func (w writer) revoke(ctx context.Context, operation string, scope Scope, recor
 func (w writer) revokeSorted(ctx context.Context, operation string, scope Scope, sorted []keyed) error {
 	s, keys := w.revokeStatement(scope, sorted)
 	written := int64(0)
-	s.scan = func(current row) error {
-		c := readColumns(current, 1)
-		written = c.number()
-		return c.err
+	s.Scan = func(current postgres.Row) error {
+		c := postgres.ReadColumns(current, 1)
+		written = c.Number()
+		return c.Err
 	}
-	s.reset = func() { written = 0 }
+	s.Reset = func() { written = 0 }
 	if err := w.write(ctx, operation, s); err != nil || written == int64(len(keys)) {
 		return err
 	}
 	var r answerReader
-	if err := w.run.read(ctx, w.sql.ask(keys), &r); err != nil {
+	if err := w.run.Read(ctx, w.sql.ask(keys), &r); err != nil {
 		return w.wrap(ctx, operation, err)
 	}
 	for _, key := range keys {
@@ -180,17 +181,17 @@ func sortByKey(records []Revocation) []keyed {
 }
 
 // revokeStatement writes the records, which are all of one scope. It returns their keys too.
-func (w writer) revokeStatement(scope Scope, sorted []keyed) (s statement, keys [][16]byte) {
+func (w writer) revokeStatement(scope Scope, sorted []keyed) (s postgres.Statement, keys [][16]byte) {
 	keys = make([][16]byte, len(sorted))
 	issuers := make([]string, len(sorted))
 	ids := make([]string, len(sorted))
 	expiries := make([]string, len(sorted))
 	for i, s := range sorted {
-		keys[i], issuers[i], ids[i], expiries[i] = s.key, hexText(s.Issuer), hexText(s.ID), timeText(s.ExpiresAt)
+		keys[i], issuers[i], ids[i], expiries[i] = s.key, postgres.HexText(s.Issuer), postgres.HexText(s.ID), postgres.TimeText(s.ExpiresAt)
 	}
-	return statement{sql: w.sql.revoke, args: []any{
-		string(scope), hexArray(keys), textArray(issuers), textArray(ids), textArray(expiries),
-		hexText(sorted[0].Reason), hexText(sorted[0].Actor), secondsText(w.keep),
+	return postgres.Statement{SQL: w.sql.revoke, Args: []any{
+		string(scope), postgres.HexArray(keys), postgres.TextArray(issuers), postgres.TextArray(ids), postgres.TextArray(expiries),
+		postgres.HexText(sorted[0].Reason), postgres.HexText(sorted[0].Actor), postgres.SecondsText(w.keep),
 	}}, keys
 }
 
@@ -223,13 +224,13 @@ func (w writer) redeem(ctx context.Context, operation string, token Token, opts 
 	if err != nil {
 		return refuse(operation, err)
 	}
-	insert := statement{sql: w.sql.redeem, args: []any{
-		hexKey(r.Scope.Key(r.Issuer, r.ID)), string(r.Scope), hexText(r.Issuer), hexText(r.ID), timeText(r.ExpiresAt),
-		hexText(r.Reason), hexText(r.Actor), secondsText(w.keep),
+	insert := postgres.Statement{SQL: w.sql.redeem, Args: []any{
+		postgres.HexKey(r.Scope.Key(r.Issuer, r.ID)), string(r.Scope), postgres.HexText(r.Issuer), postgres.HexText(r.ID), postgres.TimeText(r.ExpiresAt),
+		postgres.HexText(r.Reason), postgres.HexText(r.Actor), postgres.SecondsText(w.keep),
 	}}
 	won := false
-	insert.scan, insert.reset = func(row) error { won = true; return nil }, func() { won = false }
-	for range maxAttempts {
+	insert.Scan, insert.Reset = func(postgres.Row) error { won = true; return nil }, func() { won = false }
+	for range postgres.MaxAttempts {
 		err := w.write(ctx, operation, insert)
 		if err != nil || won {
 			return err
@@ -237,7 +238,7 @@ func (w writer) redeem(ctx context.Context, operation string, token Token, opts 
 		// A second statement, because the snapshot of the first does not show the row that it
 		// waited for.
 		var reader answerReader
-		if err := w.run.read(ctx, w.sql.ask(rowKeys(keys)), &reader); err != nil {
+		if err := w.run.Read(ctx, w.sql.ask(rowKeys(keys)), &reader); err != nil {
 			return w.wrap(ctx, operation, err)
 		}
 		reader.tell(&v, keys)
@@ -247,5 +248,5 @@ func (w writer) redeem(ctx context.Context, operation string, token Token, opts 
 		// Between the two statements a sweeper deleted the row that won, or the clock was set
 		// back: ask again.
 	}
-	return w.wrap(ctx, operation, fmt.Errorf("the token's row appeared and disappeared in %d attempts", maxAttempts))
+	return w.wrap(ctx, operation, fmt.Errorf("the token's row appeared and disappeared in %d attempts", postgres.MaxAttempts))
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pgrevoke/revoke/internal/circumstances"
+	"github.com/pgrevoke/revoke/internal/postgres"
 )
 
 // Sweeper deletes rows that no verifier needs any more: DefaultMargin or longer past their
@@ -164,16 +165,16 @@ func (s *Sweeper) Sweep(ctx context.Context) (SweepEvent, error) {
 // role that may not insert leaves them to one that may: without the reserve a check can be
 // slow, and is never wrong.
 func (s *Sweeper) keepReserve(ctx context.Context) error {
-	err := s.store.run.run(ctx, s.timeout(), statement{sql: s.store.sql.keepReserve})
-	if hasCode(err, "42501") { // insufficient_privilege
+	err := s.store.run.Run(ctx, s.timeout(), postgres.Statement{SQL: s.store.sql.keepReserve})
+	if postgres.HasCode(err, "42501") { // insufficient_privilege
 		return nil
 	}
 	return err
 }
 
 // timeout is the statement that bounds the statements after it in the database.
-func (s *Sweeper) timeout() statement {
-	return statement{sql: s.store.sql.sweepTimeout, args: []any{strconv.FormatInt(s.batchTimeout.Milliseconds(), 10)}}
+func (s *Sweeper) timeout() postgres.Statement {
+	return postgres.Statement{SQL: s.store.sql.sweepTimeout, Args: []any{strconv.FormatInt(s.batchTimeout.Milliseconds(), 10)}}
 }
 
 func (s *Sweeper) sweep(ctx context.Context, pass *SweepEvent) error {
@@ -206,7 +207,7 @@ func (s *Sweeper) sweep(ctx context.Context, pass *SweepEvent) error {
 
 // isTimeout reports whether a batch was ended by a timeout of the server's: query_canceled,
 // lock_not_available, transaction_timeout, idle_in_transaction_session_timeout.
-func isTimeout(err error) bool { return hasCode(err, "57014", "55P03", "25P04", "25P03") }
+func isTimeout(err error) bool { return postgres.HasCode(err, "57014", "55P03", "25P04", "25P03") }
 
 // batch is what one transaction deleted.
 type batch struct {
@@ -215,9 +216,9 @@ type batch struct {
 }
 
 func (s *Sweeper) sweepBatch(ctx context.Context, size int, from int64) (b batch, err error) {
-	sweep := statement{sql: s.store.sql.sweep, args: []any{secondsText(s.margin), strconv.Itoa(size), strconv.FormatInt(from, 10)}, scan: func(current row) error {
-		c := readColumns(current, 4)
-		hidden, scope, rows, last := c.text(), Scope(c.text()), c.number(), c.number()
+	sweep := postgres.Statement{SQL: s.store.sql.sweep, Args: []any{postgres.SecondsText(s.margin), strconv.Itoa(size), strconv.FormatInt(from, 10)}, Scan: func(current postgres.Row) error {
+		c := postgres.ReadColumns(current, 4)
+		hidden, scope, rows, last := c.Text(), Scope(c.Text()), c.Number(), c.Number()
 		if hidden == "t" {
 			return circumstances.ErrHidden
 		}
@@ -225,10 +226,10 @@ func (s *Sweeper) sweepBatch(ctx context.Context, size int, from int64) (b batch
 			b.deleted[scope] = rows
 			b.last = max(b.last, last)
 		}
-		return c.err
+		return c.Err
 	}}
-	sweep.reset = func() { b = batch{deleted: make(map[Scope]int64)} }
-	err = s.store.run.run(ctx, s.timeout(), sweep)
+	sweep.Reset = func() { b = batch{deleted: make(map[Scope]int64)} }
+	err = s.store.run.Run(ctx, s.timeout(), sweep)
 	return b, err
 }
 
@@ -236,9 +237,9 @@ func (s *Sweeper) sweepBatch(ctx context.Context, size int, from int64) (b batch
 func (s *Sweeper) withObstacle(ctx context.Context, err error) error {
 	ctx, cancel := s.store.deadline(ctx)
 	defer cancel()
-	c := readColumns(s.store.Pool().QueryRow(ctx, s.store.sql.obstacle), 3)
-	kind, name, age := c.text(), c.name(), c.number()
-	if c.err != nil {
+	c := postgres.ReadColumns(s.store.Pool().QueryRow(ctx, s.store.sql.obstacle), 3)
+	kind, name, age := c.Text(), c.Name(), c.Number()
+	if c.Err != nil {
 		return err
 	}
 	return fmt.Errorf("%w; the oldest snapshot is that of %s %s, %d transactions old, and vacuum keeps what it may see",

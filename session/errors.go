@@ -70,4 +70,3 @@ func (e *RefreshError) IsOver() bool {
 		return false
 	}
 }
-

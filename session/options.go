@@ -39,7 +39,9 @@ func WithMaxSessions(n int) Option { return func(*config) error { return nil } }
 func WithoutDeviceDetails() Option { return func(*config) error { return nil } }
 
 // WithMirror names a mirror that is told after each end of a session.
-func WithMirror(mirror interface{ Sync(ctx context.Context) error }) Option {
+func WithMirror(mirror interface {
+	Sync(ctx context.Context) error
+}) Option {
 	return func(*config) error { return nil }
 }
 

@@ -1,4 +1,6 @@
-package revoke
+// Package postgres is how the packages revoke and session speak to Postgres: statements, how they run,
+// and how values are written so that no setting of a connection changes them.
+package postgres
 
 import (
 	"context"
@@ -18,43 +20,43 @@ import (
 	"github.com/pgrevoke/revoke/internal/oneline"
 )
 
-// statement is one SQL command with its arguments. Each row of its result is handed to
-// scan, if that is not nil. reset, if it is not nil, forgets the rows of an attempt that
+// Statement is one SQL command with its arguments. Each row of its result is handed to
+// Scan, if that is not nil. Reset, if it is not nil, forgets the rows of an attempt that
 // failed.
-type statement struct {
-	sql   string
-	args  []any
-	scan  func(row) error
-	reset func()
+type Statement struct {
+	SQL   string
+	Args  []any
+	Scan  func(Row) error
+	Reset func()
 }
 
-// row is the current row of a result.
-type row interface{ Scan(dest ...any) error }
+// Row is the current row of a result.
+type Row interface{ Scan(dest ...any) error }
 
-// runner runs statements, in their order and in one transaction. read runs one that only reads, and
+// Runner runs statements, in their order and in one transaction. Read runs one that only reads, and
 // so needs no transaction of its own.
-type runner interface {
-	run(ctx context.Context, statements ...statement) error
-	read(ctx context.Context, s statement, r reading) error
+type Runner interface {
+	Run(ctx context.Context, statements ...Statement) error
+	Read(ctx context.Context, s Statement, r Reading) error
 }
 
-// reading reads the rows of a statement that begins with the circumstances.
-type reading interface {
-	reset()
-	scan(current row) error
-	seen() circumstances.Circumstances
+// Reading reads the rows of a statement that begins with the circumstances.
+type Reading interface {
+	Reset()
+	Scan(current Row) error
+	Seen() circumstances.Circumstances
 }
 
-// maxAttempts bounds how often a transaction of our own is tried when Postgres asks for another
+// MaxAttempts bounds how often a transaction of our own is tried when Postgres asks for another
 // attempt.
-const maxAttempts = 10
+const MaxAttempts = 10
 
-// retry calls attempt again after a serialization failure or a deadlock, after a short and
+// Retry calls attempt again after a serialization failure or a deadlock, after a short and
 // random pause.
-func retry(ctx context.Context, attempt func() error) error {
+func Retry(ctx context.Context, attempt func() error) error {
 	for n := 1; ; n++ {
 		err := attempt()
-		if !isRetryable(err) || n == maxAttempts {
+		if !IsRetryable(err) || n == MaxAttempts {
 			return err
 		}
 		pause := time.NewTimer(rand.N(time.Duration(n) * 5 * time.Millisecond))
@@ -67,40 +69,43 @@ func retry(ctx context.Context, attempt func() error) error {
 	}
 }
 
-func isRetryable(err error) bool {
-	return hasCode(err, "40001", "40P01") // serialization_failure, deadlock_detected
+// IsRetryable reports whether Postgres asks for another attempt.
+func IsRetryable(err error) bool {
+	return HasCode(err, "40001", "40P01") // serialization_failure, deadlock_detected
 }
 
-func hasCode(err error, codes ...string) bool {
+// HasCode reports whether an error is one of Postgres with one of these codes.
+func HasCode(err error, codes ...string) bool {
 	var pgErr *pgconn.PgError
 	return errors.As(err, &pgErr) && slices.Contains(codes, pgErr.Code)
 }
 
-// database runs statements on connections of a pool.
-type database struct {
-	pool     *pgxpool.Pool
-	sql      *statements
-	wait     time.Duration // for a connection of the pool
-	readOnly bool          // the app's connections are read-only by its own wish
-	isolated atomic.Bool   // transactions are not READ COMMITTED by default
-	alone    atomic.Bool   // commits wait for no synchronous standby, as the last write found
+// Database runs statements on connections of a pool.
+type Database struct {
+	Pool     *pgxpool.Pool
+	Schema   string        // in which the tables stand
+	Wait     time.Duration // for a connection of the pool
+	ReadOnly bool          // the app's connections are read-only by its own wish
+
+	isolated atomic.Bool // transactions are not READ COMMITTED by default
+	alone    atomic.Bool // commits wait for no synchronous standby, as the last write found
 }
 
-// run runs statements in a transaction of its own, in one round trip. The commit is one more where
+// Run runs statements in a transaction of its own, in one round trip. The commit is one more where
 // commits wait for a synchronous standby, because its notices have to be seen then. Whether they do
 // is asked after the commit as well: a commit that was not watched may have waited.
-func (d *database) run(ctx context.Context, stmts ...statement) error {
-	return retry(ctx, func() error {
+func (d *Database) Run(ctx context.Context, stmts ...Statement) error {
+	return Retry(ctx, func() error {
 		for _, s := range stmts {
-			if s.reset != nil {
-				s.reset()
+			if s.Reset != nil {
+				s.Reset()
 			}
 		}
 		return d.within(ctx, func(conn *pgx.Conn) error {
 			var standbys string
-			ask := statement{sql: d.sql.standbys, scan: func(r row) error { return r.Scan(&standbys) }}
+			ask := Statement{SQL: standbysSQL, Scan: func(r Row) error { return r.Scan(&standbys) }}
 			batch := &pgx.Batch{}
-			batch.Queue(d.sql.begin)
+			batch.Queue(begin)
 			watched := !d.alone.Load()
 			var err error
 			if watched {
@@ -109,7 +114,7 @@ func (d *database) run(ctx context.Context, stmts ...statement) error {
 					err = commit(ctx, conn)
 				}
 			} else {
-				err = sendBatch(ctx, conn, batch, append(slices.Clip(stmts), statement{sql: d.sql.commit}, ask))
+				err = sendBatch(ctx, conn, batch, append(slices.Clip(stmts), Statement{SQL: "COMMIT"}, ask))
 			}
 			d.alone.Store(err == nil && standbys == "")
 			if err == nil && !watched && standbys != "" {
@@ -120,39 +125,39 @@ func (d *database) run(ctx context.Context, stmts ...statement) error {
 	})
 }
 
-// read runs a statement that reads, and returns why its answer is not used. A snapshot must
+// Read runs a statement that reads, and returns why its answer is not used. A snapshot must
 // not be older than the wait for a lock, as that of REPEATABLE READ may be: where READ
 // COMMITTED is not the default, the statement is sent again in such a transaction, and from
 // then on in the first place.
-func (d *database) read(ctx context.Context, s statement, r reading) error {
-	s.scan = r.scan
+func (d *Database) Read(ctx context.Context, s Statement, r Reading) error {
+	s.Scan = r.Scan
 	return d.within(ctx, func(conn *pgx.Conn) error {
-		if !d.readOnly && !d.isolated.Load() {
-			r.reset()
+		if !d.ReadOnly && !d.isolated.Load() {
+			r.Reset()
 			err := collect(ctx, conn, s)
 			if err == nil {
-				err = r.seen().DoubtOwn(false)
+				err = r.Seen().DoubtOwn(false)
 			}
-			if err != nil || !r.seen().Isolated() {
+			if err != nil || !r.Seen().Isolated() {
 				return err
 			}
 			d.isolated.Store(true)
 		}
-		begin := d.sql.begin
-		if d.readOnly {
-			begin = d.sql.beginWritable // which a server in recovery refuses
+		begin := begin
+		if d.ReadOnly {
+			begin = beginWritable // which a server in recovery refuses
 		}
-		r.reset()
+		r.Reset()
 		if err := d.transact(ctx, conn, begin, s); err != nil {
 			return err
 		}
-		return r.seen().DoubtOwn(d.readOnly)
+		return r.Seen().DoubtOwn(d.ReadOnly)
 	})
 }
 
-// inTx calls fn with a transaction that is committed if fn returns nil, and rolled back otherwise,
+// InTx calls fn with a transaction that is committed if fn returns nil, and rolled back otherwise,
 // also where fn panics.
-func (d *database) inTx(ctx context.Context, fn func(pgx.Tx) error) error {
+func (d *Database) InTx(ctx context.Context, fn func(pgx.Tx) error) error {
 	return d.within(ctx, func(conn *pgx.Conn) error {
 		tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 		if err != nil {
@@ -173,34 +178,34 @@ func (d *database) inTx(ctx context.Context, fn func(pgx.Tx) error) error {
 }
 
 // within calls fn with a connection of the pool, and closes one that is not to be used again.
-func (d *database) within(ctx context.Context, fn func(*pgx.Conn) error) error {
+func (d *Database) within(ctx context.Context, fn func(*pgx.Conn) error) error {
 	conn, err := d.acquire(ctx)
 	if err != nil {
-		return acquireError{d.explain(err)}
+		return AcquireError{d.Explain(err)}
 	}
 	// After a panic too: the pool closes a connection in the middle of something.
 	defer conn.Release()
 	err = fn(conn.Conn())
-	if circumstances.Spoils(err, d.readOnly) {
+	if circumstances.Spoils(err, d.ReadOnly) {
 		_ = conn.Conn().Close(ctx) // it is given up in any case
 	}
 	return err
 }
 
-// acquire waits for a connection of the pool, and no longer than d.wait: in a transaction of the
+// acquire waits for a connection of the pool, and no longer than d.Wait: in a transaction of the
 // app's own, which holds the last one, it would wait for ever.
-func (d *database) acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > d.wait {
-		waiting, cancel := context.WithTimeout(ctx, d.wait)
+func (d *Database) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > d.Wait {
+		waiting, cancel := context.WithTimeout(ctx, d.Wait)
 		defer cancel()
 		ctx = waiting
 	}
-	return d.pool.Acquire(ctx)
+	return d.Pool.Acquire(ctx)
 }
 
-// explain adds to a timeout that no connection of the pool was free.
-func (d *database) explain(err error) error {
-	stat := d.pool.Stat()
+// Explain adds to a timeout that no connection of the pool was free.
+func (d *Database) Explain(err error) error {
+	stat := d.Pool.Stat()
 	if !errors.Is(err, context.DeadlineExceeded) || stat.AcquiredConns() < stat.MaxConns() {
 		return err
 	}
@@ -208,31 +213,31 @@ func (d *database) explain(err error) error {
 		"needs one more than the transaction: write by store.WithTx(tx), and check before it or after it", err, stat.MaxConns())
 }
 
-// acquireError is why the pool has handed out no connection.
-type acquireError struct{ error }
+// AcquireError is why the pool has handed out no connection.
+type AcquireError struct{ error }
 
-func (e acquireError) Unwrap() error { return e.error }
+func (e AcquireError) Unwrap() error { return e.error }
 
-// fromHook reports whether a hook of the pool may be the cause of an error.
-func fromHook(err error) bool {
+// FromHook reports whether a hook of the pool may be the cause of an error.
+func FromHook(err error) bool {
 	var connectErr *pgconn.ConnectError
-	return errors.As(err, new(acquireError)) && !errors.As(err, &connectErr) &&
+	return errors.As(err, new(AcquireError)) && !errors.As(err, &connectErr) &&
 		!errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
 }
 
 // transact runs statements between begin and COMMIT, in one round trip.
-func (d *database) transact(ctx context.Context, conn *pgx.Conn, begin string, stmts ...statement) error {
+func (d *Database) transact(ctx context.Context, conn *pgx.Conn, begin string, stmts ...Statement) error {
 	batch := &pgx.Batch{}
 	batch.Queue(begin)
-	err := sendBatch(ctx, conn, batch, append(slices.Clip(stmts), statement{sql: d.sql.commit}))
+	err := sendBatch(ctx, conn, batch, append(slices.Clip(stmts), Statement{SQL: "COMMIT"}))
 	return d.rollback(ctx, conn, err)
 }
 
 // rollback ends a transaction that failed. Without it the pool would close the connection, which is
 // still good.
-func (d *database) rollback(ctx context.Context, conn *pgx.Conn, err error) error {
+func (d *Database) rollback(ctx context.Context, conn *pgx.Conn, err error) error {
 	if err != nil && conn.PgConn().TxStatus() != 'I' {
-		_, _ = conn.Exec(ctx, d.sql.rollback)
+		_, _ = conn.Exec(ctx, "ROLLBACK")
 	}
 	return err
 }
@@ -274,15 +279,15 @@ func commit(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // collect runs one statement in no transaction and hands each row to scan.
-func collect(ctx context.Context, conn *pgx.Conn, s statement) error {
-	rows, err := conn.Query(ctx, s.sql, s.args...)
+func collect(ctx context.Context, conn *pgx.Conn, s Statement) error {
+	rows, err := conn.Query(ctx, s.SQL, s.Args...)
 	if err != nil {
 		return err
 	}
-	return scanAll(rows, s.scan)
+	return scanAll(rows, s.Scan)
 }
 
-func scanAll(rows pgx.Rows, scan func(row) error) error {
+func scanAll(rows pgx.Rows, scan func(Row) error) error {
 	defer rows.Close()
 	for rows.Next() {
 		if err := scan(rows); err != nil {
@@ -297,10 +302,10 @@ type batchSender interface {
 }
 
 // sendBatch sends the batch with the statements behind it, in one round trip.
-func sendBatch(ctx context.Context, conn batchSender, batch *pgx.Batch, stmts []statement) (err error) {
+func sendBatch(ctx context.Context, conn batchSender, batch *pgx.Batch, stmts []Statement) (err error) {
 	before := batch.Len()
 	for _, s := range stmts {
-		batch.Queue(s.sql, s.args...)
+		batch.Queue(s.SQL, s.Args...)
 	}
 	results := conn.SendBatch(ctx, batch)
 	defer func() {
@@ -314,7 +319,7 @@ func sendBatch(ctx context.Context, conn batchSender, batch *pgx.Batch, stmts []
 		}
 	}
 	for _, s := range stmts {
-		if s.scan == nil {
+		if s.Scan == nil {
 			if _, err := results.Exec(); err != nil {
 				return err
 			}
@@ -324,7 +329,7 @@ func sendBatch(ctx context.Context, conn batchSender, batch *pgx.Batch, stmts []
 		if err != nil {
 			return err
 		}
-		if err := scanAll(rows, s.scan); err != nil {
+		if err := scanAll(rows, s.Scan); err != nil {
 			return err
 		}
 	}
