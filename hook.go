@@ -8,7 +8,8 @@ import (
 )
 
 // Hook hears of events, for logs, metrics and traces. It implements one or more of [CheckHook],
-// [ValidateHook], [WriteHook], [SweepHook] and [MirrorHook], and hears of those events alone.
+// [ValidateHook], [WriteHook], [SweepHook], [MirrorHook] and [RefreshHook], and hears of those events
+// alone.
 // No field and no error text of an event contains a jti, a sub, a sid or the text of a token. A
 // hook is called in the goroutine of the call that it hears of, from several at once, so it must
 // not block. See [WithHook].
@@ -93,7 +94,30 @@ type MirrorEvent struct {
 	Err     error // why the memory is not kept up to date; nil after a load
 }
 
-// WithHook adds a hook, to a store or to a validator. A store's sweeper and mirror use the
+// RefreshHook hears of every refresh of a session: see package session.
+type RefreshHook interface {
+	OnRefresh(ctx context.Context, event RefreshEvent)
+}
+
+// RefreshEvent is one refresh of a session.
+type RefreshEvent struct {
+	// Outcome is rotated or repeated, or why the refresh failed: replayed, ended, idle, over,
+	// revoked, unknown, invalid or unavailable.
+	Outcome string
+	// Behind is by how many generations the refresh token was behind that of the session: 0 for the
+	// current one, 1 for the one before, which was used again. It is 0 where the database did not
+	// answer, or knows no such session.
+	Behind int64
+	// OtherAgent and OtherAddress say whether the user agent and the address differ from those of
+	// the last rotation, or of the start. Of a token that was used again they tell a second tab from
+	// a second device. They are false where these were not stored.
+	OtherAgent, OtherAddress bool
+	Duration                 time.Duration // of the whole call
+	Err                      error         // what Refresh returned
+	Cancelled                bool          // as in CheckEvent
+}
+
+// WithHook adds a hook, to a store or to a validator. A store's sweeper, mirror and sessions use the
 // hooks of the store. It may be given several times. A value that implements none of the hook
 // interfaces is an error. Default: none, which costs nothing.
 func WithHook(hook Hook) interface {
@@ -138,8 +162,9 @@ func (h *hooks) add(hook Hook) error {
 		h.sweep = append(h.sweep, sweep)
 	}
 	_, isMirror := hook.(MirrorHook)
-	if !isCheck && !isValidate && !isWrite && !isSweep && !isMirror {
-		return fmt.Errorf("hook of type %T implements none of CheckHook, ValidateHook, WriteHook, SweepHook and MirrorHook", hook)
+	_, isRefresh := hook.(RefreshHook)
+	if !isCheck && !isValidate && !isWrite && !isSweep && !isMirror && !isRefresh {
+		return fmt.Errorf("hook of type %T implements none of CheckHook, ValidateHook, WriteHook, SweepHook, MirrorHook and RefreshHook", hook)
 	}
 	h.all = append(h.all, hook)
 	return nil

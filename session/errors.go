@@ -1,55 +1,66 @@
 package session
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/pgrevoke/revoke"
 )
 
+// ErrNotFound says that the user has no such session: there is none of this id, or it is another
+// user's.
+var ErrNotFound = errors.New("the user has no such session")
+
 // Reason says why a refresh failed.
 type Reason string
 
-// The reasons. The first five prove that the session is over.
+// The reasons. The first five prove that the session is over: see [RefreshError.IsOver].
 const (
-	Replayed    Reason = "replayed"    // an older refresh token was presented: the session has been ended
-	Ended       Reason = "ended"       // signed out
-	Idle        Reason = "idle"        // not refreshed for longer than the idle timeout
-	Over        Reason = "over"        // past its absolute end
-	Revoked     Reason = "revoked"     // the user or the issuer was revoked: see RefreshError.Scope
-	Unknown     Reason = "unknown"     // no such session
-	Invalid     Reason = "invalid"     // no refresh token of this issuer, or another client's
-	Unavailable Reason = "unavailable" // not known; the client tries again
+	Replayed    Reason = "replayed"    // a refresh token was used again, so the session has been ended
+	Ended       Reason = "ended"       // the session was signed out, or ended by a replay before
+	Idle        Reason = "idle"        // it was not refreshed for longer than WithIdleTimeout
+	Over        Reason = "over"        // it is past its absolute end: see WithAbsoluteLifetime
+	Revoked     Reason = "revoked"     // its user or its issuer was revoked: see RefreshError.Scope
+	Unknown     Reason = "unknown"     // there is no such session
+	Invalid     Reason = "invalid"     // no refresh token of this issuer for this client
+	Unavailable Reason = "unavailable" // it is not known; the client tries again with the same token
 )
 
-// RefreshError is why a refresh failed. It matches revoke.ErrRevoked (Replayed, Ended, Idle, Over,
-// Revoked), revoke.ErrInvalidToken (Unknown, Invalid) or revoke.ErrUnavailable.
+// RefreshError is why a refresh failed. It matches revoke.ErrRevoked where the reason is Replayed,
+// Ended, Idle, Over or Revoked, revoke.ErrInvalidToken where it is Unknown or Invalid, and
+// revoke.ErrUnavailable otherwise. Its text contains nothing of the token.
 type RefreshError struct {
 	Reason      Reason
-	Scope       revoke.Scope   // of Revoked
-	Session     revoke.Session // empty where the token is not verified
-	User        revoke.User    // empty where the token is not verified
-	Client      string
-	Presented   int64     // the generation of the refresh token; 0 where it is not verified
-	Current     int64     // the generation of the session; 0 where it is not known
-	RefreshedAt time.Time // of the last rotation; zero where there was none, or it is not known
-	At          time.Time // the database's clock; zero where it was not asked
+	Scope       revoke.Scope   // of Revoked: ScopeUser or ScopeIssuer
+	Session     revoke.Session // empty where the token was not verified
+	User        revoke.User    // empty where the token was not verified
+	Client      string         // as the token names it
+	Presented   int64          // the generation of the refresh token; 0 where it was not verified
+	Current     int64          // the generation of the session; 0 where it is not known
+	RefreshedAt time.Time      // of the last rotation; zero where there was none, or it is not known
+	At          time.Time      // the database's clock; zero where it is not known
 
 	cause error
 }
 
-// Error says why.
+// Error names the reason and its cause.
 func (e *RefreshError) Error() string {
 	text := "session: Refresh: " + string(e.Reason)
+	if e.Reason == Revoked {
+		text = fmt.Sprintf("session: Refresh: %s revoked", e.Scope)
+	}
 	if e.cause != nil {
 		text += ": " + e.cause.Error()
 	}
 	return text
 }
 
-// Unwrap returns the cause.
+// Unwrap returns the cause, nil where there is none.
 func (e *RefreshError) Unwrap() error { return e.cause }
 
-// Is reports whether target is the sentinel of package revoke that the reason stands for.
+// Is reports whether target is the sentinel of package revoke for the reason.
 func (e *RefreshError) Is(target error) bool {
 	switch e.Reason {
 	case Replayed, Ended, Idle, Over, Revoked:
@@ -61,12 +72,23 @@ func (e *RefreshError) Is(target error) bool {
 	}
 }
 
-// IsOver reports whether the session is proven to be over, so that a handler may clear its cookie.
-func (e *RefreshError) IsOver() bool {
-	switch e.Reason {
-	case Replayed, Ended, Idle, Over, Revoked:
-		return true
-	default:
-		return false
+// IsOver reports whether the session is proven to be over. Only then may a handler clear the cookie
+// of the refresh token: after any other error the token may still be good.
+func (e *RefreshError) IsOver() bool { return e.Is(revoke.ErrRevoked) }
+
+// plain keeps a cause from matching a sentinel of package revoke, of which an error matches one.
+func plain(cause error) error {
+	if errors.Is(cause, revoke.ErrRevoked) || errors.Is(cause, revoke.ErrInvalidToken) || errors.Is(cause, revoke.ErrUnavailable) {
+		return plainError{cause}
 	}
+	return cause
+}
+
+// plainError has the text of an error, and of what it matches a context's errors alone.
+type plainError struct{ cause error }
+
+func (e plainError) Error() string { return e.cause.Error() }
+
+func (e plainError) Is(target error) bool {
+	return (target == context.Canceled || target == context.DeadlineExceeded) && errors.Is(e.cause, target)
 }

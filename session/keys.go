@@ -2,16 +2,29 @@ package session
 
 import (
 	"context"
+	"crypto"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/strictjwt"
 )
 
 // Keys returns the keys as they stand: the first one that can sign signs, all of them verify. It is
-// asked at each use, so keys change without a restart; it must not block for long.
+// asked at each use, from several goroutines, so keys change without a restart, and it must not block
+// for long. To change the key that signs, let all verify by the new one for longer than verifiers
+// keep a JWK Set, then put it first, and drop the old one when the sessions that it signed are over.
+// The caller does not change what it has returned.
 type Keys func(ctx context.Context) ([]Key, error)
 
 // StaticKeys returns keys that do not change.
 func StaticKeys(keys ...Key) Keys {
+	keys = slices.Clone(keys)
 	return func(context.Context) ([]Key, error) { return keys, nil }
 }
 
@@ -20,11 +33,12 @@ type Key struct {
 	ID      string            // kid, unique among the keys
 	Method  jwt.SigningMethod // a token with this kid and another alg is refused
 	Private any               // as Method wants it, or a Signer; nil where the key only verifies
-	Public  any               // as Method wants it; nil: derived from Private
+	Public  any               // as Method wants it; nil: derived from Private, unless that is a Signer
 }
 
 // Signer signs with a key that is kept elsewhere, such as in a KMS. The signature is as JWS has it
-// (RFC 7518 §3).
+// (RFC 7518 §3): for ECDSA r and s side by side, not ASN.1. An error makes the call fail, and leaves
+// the session as it is. It may be called from several goroutines.
 type Signer interface {
 	Sign(ctx context.Context, signingString []byte) (signature []byte, err error)
 }
@@ -34,4 +48,128 @@ type PublicKey struct {
 	ID        string // kid
 	Algorithm string // alg
 	Key       any    // *ecdsa.PublicKey, *rsa.PublicKey or ed25519.PublicKey
+}
+
+// keysTimeout bounds a look for the key of a token where no context of a caller does.
+const keysTimeout = 5 * time.Second
+
+// PublicKeys returns the keys by which the tokens verify, for a JWK Set. Secrets of HMAC are not among
+// them. The error matches revoke.ErrUnavailable.
+func (s *Sessions) PublicKeys(ctx context.Context) ([]PublicKey, error) {
+	keys, err := s.current(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("session: PublicKeys: %w: %w", revoke.ErrUnavailable, plain(err))
+	}
+	public := make([]PublicKey, 0, len(keys))
+	for _, key := range keys {
+		if _, secret := key.Public.([]byte); secret {
+			continue
+		}
+		public = append(public, PublicKey{ID: key.ID, Algorithm: key.Method.Alg(), Key: key.Public})
+	}
+	return public, nil
+}
+
+// current returns the keys, each with its public part. A key that cannot be used is an error: it
+// would sign tokens that no validator accepts.
+func (s *Sessions) current(ctx context.Context) ([]Key, error) {
+	keys, err := s.keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("there are no keys")
+	}
+	checked := slices.Clone(keys)
+	for i := range checked {
+		if err := checked[i].complete(s.algorithms); err != nil {
+			return nil, fmt.Errorf("key %d of %d: %w", i+1, len(keys), err)
+		}
+		for _, other := range checked[:i] {
+			if other.ID == checked[i].ID {
+				return nil, fmt.Errorf("key %d of %d has the ID of another one", i+1, len(keys))
+			}
+		}
+	}
+	return checked, nil
+}
+
+// complete derives the public part of the key, and reports what is wrong with the key.
+func (k *Key) complete(algorithms []string) error {
+	if err := strictjwt.CheckID("its ID", k.ID); err != nil {
+		return err
+	}
+	if k.Method == nil {
+		return errors.New("it has no Method")
+	}
+	if !slices.Contains(algorithms, k.Method.Alg()) {
+		return fmt.Errorf("its algorithm %s is none of %q: see WithAlgorithms", k.Method.Alg(), algorithms)
+	}
+	if k.Public == nil {
+		switch private := k.Private.(type) {
+		case []byte:
+			k.Public = private
+		case crypto.Signer:
+			k.Public = private.Public()
+		}
+	}
+	if err := strictjwt.CheckKey(k.Method, k.Public); err != nil {
+		return fmt.Errorf("its Public cannot be used: %w", err)
+	}
+	return nil
+}
+
+// key returns the key of a token, for golang-jwt. An outage of the source is the server's fault, and
+// an unknown kid is the token's.
+func (s *Sessions) key(token *jwt.Token) (any, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), keysTimeout)
+	defer cancel()
+	keys, err := s.current(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", revoke.ErrUnavailable, plain(err))
+	}
+	id, _ := token.Header["kid"].(string)
+	for _, key := range keys {
+		switch {
+		case key.ID != id:
+		case key.Method.Alg() != token.Method.Alg():
+			return nil, errors.New("the key of this kid is of another algorithm")
+		default:
+			return key.Public, nil
+		}
+	}
+	return nil, errors.New("no key has this kid")
+}
+
+// signing returns the key that signs.
+func (s *Sessions) signing(ctx context.Context) (Key, error) {
+	keys, err := s.current(ctx)
+	if err != nil {
+		return Key{}, fmt.Errorf("the keys: %w", err)
+	}
+	for _, key := range keys {
+		if key.Private != nil {
+			return key, nil
+		}
+	}
+	return Key{}, errors.New("the keys: none of them can sign")
+}
+
+// sign signs claims as a token of this typ.
+func (k Key) sign(ctx context.Context, typ string, claims jwt.Claims) (string, error) {
+	token := jwt.NewWithClaims(k.Method, claims)
+	token.Header["typ"], token.Header["kid"] = typ, k.ID
+	signer, ok := k.Private.(Signer)
+	if !ok {
+		return token.SignedString(k.Private)
+	}
+	text, err := token.SigningString()
+	if err != nil {
+		return "", err
+	}
+	signature, err := signer.Sign(ctx, []byte(text))
+	if err != nil {
+		return "", err
+	}
+	return text + "." + base64.RawURLEncoding.EncodeToString(signature), nil
 }

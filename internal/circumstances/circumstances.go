@@ -23,9 +23,13 @@ type Circumstances struct {
 }
 
 // SQL is an expression of type text for the circumstances of a statement that reads the
-// table of this schema.
-func SQL(schema string) string {
-	return sql(`pg_catalog.row_security_active('"` + schema + `".revocations'::pg_catalog.regclass::pg_catalog.oid)`)
+// table revocations of this schema, and the others that are named.
+func SQL(schema string, others ...string) string {
+	var hidden []string
+	for _, table := range append([]string{"revocations"}, others...) {
+		hidden = append(hidden, `pg_catalog.row_security_active('"`+schema+`".`+table+`'::pg_catalog.regclass::pg_catalog.oid)`)
+	}
+	return sql(strings.Join(hidden, " OR "))
 }
 
 // SQLOf is SQL for a table by its oid, an expression that may be null.

@@ -155,6 +155,31 @@ func (d *Database) Read(ctx context.Context, s Statement, r Reading) error {
 	})
 }
 
+// Alone runs a statement that may write as a transaction of its own, in one round trip, and returns
+// why its answer is not used. It is not tried again: where transactions are not READ COMMITTED by
+// default, a row that was changed meanwhile is a serialization failure, and the statements after it
+// run in READ COMMITTED. sending is called when a connection has been found.
+func (d *Database) Alone(ctx context.Context, s Statement, r Reading, sending func()) error {
+	s.Scan = r.Scan
+	return d.within(ctx, func(conn *pgx.Conn) error {
+		r.Reset()
+		sending()
+		var err error
+		if d.isolated.Load() {
+			err = d.transact(ctx, conn, begin, s)
+		} else {
+			err = collect(ctx, conn, s)
+			if r.Seen().Isolated() || IsRetryable(err) {
+				d.isolated.Store(true)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		return r.Seen().DoubtOwn(false)
+	})
+}
+
 // InTx calls fn with a transaction that is committed if fn returns nil, and rolled back otherwise,
 // also where fn panics.
 func (d *Database) InTx(ctx context.Context, fn func(pgx.Tx) error) error {

@@ -9,7 +9,7 @@ import (
 )
 
 // Version is the newest version of the schema. The package revoke needs it or a later one.
-const Version int64 = 20261126000001
+const Version int64 = 20261126000002
 
 // ReserveRows is the number of rows of the reserve, and ReservePages that of the pages that they
 // fill. The migration says what they are for.

@@ -24,6 +24,9 @@ type Claims struct {
 	HasNonce bool   // there is a nonce, of any type
 	IsBound  bool   // there is a cnf other than null
 
+	Client     string // the claim client_id
+	Generation int64  // the claim generation; 0 if there is none
+
 	// IsLogout says that the claim events marks a logout token. If events is not among
 	// the claims that are read, it belongs to the app and may be of any type, and
 	// IsLogout is also true where only a lenient reader sees the mark.
@@ -75,6 +78,13 @@ const ConfirmationClaim = "cnf"
 
 // ActorClaim is the name of the claim that names who acts for the subject (RFC 8693 §4.1).
 const ActorClaim = "act"
+
+// The claims of a refresh token beside those that identify it: the client that it was issued to (RFC
+// 9068 §2.2), and how often it has been rotated.
+const (
+	ClientClaim     = "client_id"
+	GenerationClaim = "generation"
+)
 
 // Claim says how a claim is read.
 type Claim struct {
@@ -145,6 +155,9 @@ var claimReaders = map[string]claimReader{
 
 	ConfirmationClaim: readConfirmation,
 	ActorClaim:        readActor,
+
+	ClientClaim:     readText(func(c *Claims) *string { return &c.Client }),
+	GenerationClaim: readGeneration,
 }
 
 // ReadClaims reads the listed claims from a JSON object, which must be well-formed, UTF-8
@@ -333,6 +346,16 @@ func readActor(c *Claims, _ *Claim, value string) error {
 	if value[0] == '{' {
 		c.Actor = value
 	}
+	return nil
+}
+
+// readGeneration reads a whole number in plain digits, 1 or more.
+func readGeneration(c *Claims, claim *Claim, value string) error {
+	generation, err := strconv.ParseUint(value, 10, 63)
+	if err != nil || generation == 0 || value[0] == '0' {
+		return fmt.Errorf("%q is no whole number of 1 or more: %w", claim.Name, jwt.ErrInvalidType)
+	}
+	c.Generation = int64(generation)
 	return nil
 }
 

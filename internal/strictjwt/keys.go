@@ -112,6 +112,10 @@ func judgeKeys(method jwt.SigningMethod, allowed []jwt.SigningMethod, keys ...jw
 	return &UnusableKeyError{fmt.Sprintf("a set of %d keys, none of them usable; the first is %s", len(keys), unusable.text), unusable.cause}
 }
 
+// CheckKey returns what is wrong with a key that verifies tokens by the method: an
+// [*UnusableKeyError], or nil.
+func CheckKey(method jwt.SigningMethod, key any) error { return unfit(method, key) }
+
 // isJudged reports whether unfit knows the keys of a method. Those of an app's own signing
 // method say nothing of a key that another method cannot use.
 func isJudged(method jwt.SigningMethod) bool {

@@ -71,6 +71,20 @@ var LogoutToken = Kind{
 	}),
 }
 
+// RefreshType is the typ of the refresh tokens of package session.
+const RefreshType = "rt+jwt"
+
+// RefreshToken is the kind of the refresh tokens of package session.
+var RefreshToken = Kind{
+	Type: func(typ string) error {
+		if typ != RefreshType {
+			return fmt.Errorf("its typ is not %q", RefreshType)
+		}
+		return nil
+	},
+	Claims: Named("iss", "sub", "sid", "iat", "exp", EpochClaim, ClientClaim, GenerationClaim, ConfirmationClaim),
+}
+
 // MediaType returns the form of a typ in which two are compared: in lower case, without
 // "application/" (RFC 7515 §4.1.9).
 func MediaType(typ string) string {

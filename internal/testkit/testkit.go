@@ -120,7 +120,7 @@ func NewRole(tb testing.TB, admin *pgxpool.Pool, settings ...string) string {
 	})
 	Exec(tb, admin, "GRANT USAGE ON SCHEMA revoke TO "+name)
 	Exec(tb, admin, "GRANT EXECUTE ON FUNCTION revoke.epochs TO "+name)
-	Exec(tb, admin, "GRANT SELECT, INSERT, UPDATE, DELETE ON revoke.revocations TO "+name)
+	Exec(tb, admin, "GRANT SELECT, INSERT, UPDATE, DELETE ON revoke.revocations, revoke.sessions TO "+name)
 	for _, setting := range settings {
 		Exec(tb, admin, "ALTER ROLE "+name+" "+setting)
 	}

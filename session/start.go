@@ -1,0 +1,116 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/postgres"
+)
+
+// Start starts a session of a user whose credentials have been checked, and returns its tokens. The
+// epochs are those that the statement which read the credentials has read with them, by the function
+// epochs of the schema: see [revoke.Epochs]. Every token of the session carries them on, so a
+// revocation of the user that came in between ends the session too.
+//
+// An error of the database, of the keys and of the claims of the app matches revoke.ErrUnavailable; an
+// invalid user or device matches no sentinel. Then no session has started, or nobody has its tokens.
+func (s *Sessions) Start(ctx context.Context, user revoke.User, epochs revoke.Epochs, device Device) (tokens Tokens, err error) {
+	ended := false
+	err = s.inTx(ctx, "Start", func(t *Tx) error {
+		tokens, ended, err = t.start(ctx, "Start", user, epochs, device)
+		return err
+	})
+	if err != nil {
+		return Tokens{}, err
+	}
+	if ended {
+		s.sync(ctx)
+	}
+	return tokens, nil
+}
+
+// Start is [Sessions.Start] within the transaction. Hand the tokens out after the commit.
+func (t *Tx) Start(ctx context.Context, user revoke.User, epochs revoke.Epochs, device Device) (Tokens, error) {
+	tokens, _, err := t.start(ctx, "Start", user, epochs, device)
+	return tokens, err
+}
+
+// start also reports whether it has ended another session.
+func (t *Tx) start(ctx context.Context, operation string, user revoke.User, epochs revoke.Epochs, device Device) (_ Tokens, ended bool, err error) {
+	s := t.sessions
+	if err := s.checkUser(user); err != nil {
+		return Tokens{}, false, fmt.Errorf("session: %s: %w", operation, err)
+	}
+	device, err = device.stored(s.withoutDetails)
+	if err != nil {
+		return Tokens{}, false, fmt.Errorf("session: %s: %w", operation, err)
+	}
+	g := signed{
+		user: user, session: revoke.Session{Issuer: s.issuer, ID: rand.Text()}, client: device.Client, epochs: epochs, generation: 1,
+	}
+	key, userKey, _ := keysOf(user, g.session.ID)
+	args := append([]any{
+		key, userKey, postgres.HexText(s.issuer), postgres.HexText(g.session.ID), postgres.HexText(user.Subject), postgres.HexText(g.client),
+		strconv.FormatInt(epochs.User, 10), strconv.FormatInt(epochs.Issuer, 10), postgres.SecondsText(s.absolute),
+	}, device.args()...)
+	if err := t.ask(ctx, 3, func(c *postgres.Columns) {
+		// Whole seconds, rounded down, as claims have them: no token outlives the row.
+		g.startedAt, g.expiresAt = seconds(c.Number()), seconds(c.Number())
+	}, s.sql.start, args...); err != nil {
+		return Tokens{}, false, s.fail(ctx, operation, err)
+	}
+	if s.most > 0 {
+		if ended, err = t.endOldest(ctx, operation, user); err != nil {
+			return Tokens{}, false, err
+		}
+	}
+	tokens, err := s.mint(ctx, g, true)
+	if err != nil {
+		return Tokens{}, false, fmt.Errorf("session: %s: %w: %w", operation, revoke.ErrUnavailable, plain(err))
+	}
+	tokens.Outcome = Started
+	return tokens, ended, nil
+}
+
+// seconds is a number of microseconds since 1970 as a time in whole seconds.
+func seconds(micros int64) time.Time { return time.Unix(micros/1_000_000, 0).UTC() }
+
+// endOldest ends the oldest sessions of the user above the number that they may have.
+func (t *Tx) endOldest(ctx context.Context, operation string, user revoke.User) (ended bool, err error) {
+	s := t.sessions
+	_, userKey, issuerKey := keysOf(user, "")
+	if err := t.run.Run(ctx, postgres.Statement{
+		SQL: s.sql.lock, Args: []any{userKey}, Scan: func(postgres.Row) error { return nil },
+	}); err != nil {
+		return false, s.fail(ctx, operation, err)
+	}
+	var keys [][16]byte
+	var sids []string
+	if err := t.run.Run(ctx, postgres.Statement{
+		SQL: s.sql.excess, Args: []any{userKey, issuerKey, postgres.SecondsText(s.idle), strconv.Itoa(s.most)},
+		Scan: func(current postgres.Row) error {
+			c := postgres.ReadColumns(current, 1)
+			sid := c.Name()
+			keys, sids = append(keys, revoke.ScopeSession.Key(s.issuer, sid)), append(sids, sid)
+			return c.Err
+		},
+	}); err != nil {
+		return false, s.fail(ctx, operation, err)
+	}
+	if len(sids) == 0 {
+		return false, nil
+	}
+	if err := t.run.Run(ctx, postgres.Statement{SQL: s.sql.endMany, Args: []any{postgres.HexArray(keys)}}); err != nil {
+		return false, s.fail(ctx, operation, err)
+	}
+	for _, sid := range sids {
+		if err := t.revoker.RevokeSession(ctx, revoke.Session{Issuer: s.issuer, ID: sid}, revoke.WithReason("too many sessions")); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
