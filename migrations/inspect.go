@@ -176,7 +176,14 @@ func (f *found) ofParts() []Finding {
 	if f.table == nil {
 		findings = append(findings, f.missing("table revocations"))
 	}
+	sessions, hasSessions := f.parts[name{"table", "sessions"}]
+	if !hasSessions {
+		findings = append(findings, f.missing("table sessions"))
+	}
 	for _, p := range expected {
+		if strings.HasPrefix(p.name, "sessions") && !hasSessions {
+			continue
+		}
 		definition, exists := f.parts[name{p.kind, p.name}]
 		finding := Finding{
 			Severity: p.severity, Subject: p.kind + " " + p.name, Mends: p.mends, statements: f.each(p.remedy),
@@ -209,7 +216,32 @@ func (f *found) ofParts() []Finding {
 		finding.Remedy = strings.Join(finding.statements, "; ")
 		findings = append(findings, finding)
 	}
-	return findings
+	return append(findings, f.ofSessions(sessions)...)
+}
+
+// ofSessions looks at the table of sessions as a whole. odd says what it is beside an ordinary table.
+func (f *found) ofSessions(odd string) []Finding {
+	_, hidden := f.parts[name{"hidden", "sessions"}]
+	var lacks []string
+	for _, right := range []string{"SELECT", "INSERT", "UPDATE", "DELETE"} {
+		if _, isLacking := f.parts[name{"lacks", right}]; isLacking {
+			lacks = append(lacks, right)
+		}
+	}
+	rights := strings.Join(lacks, ", ")
+	return those([]condition{
+		{odd != "", Finding{
+			Severity: Wrong, Subject: "table sessions", Problem: "it " + odd, Remedy: f.sql("ALTER TABLE {schema}.sessions SET LOGGED"),
+		}},
+		{hidden, Finding{
+			Severity: Wrong, Subject: "table sessions", Problem: "row-level security hides rows from role " + f.server.Role,
+			Remedy: f.sql("ALTER TABLE {schema}.sessions NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY"),
+		}},
+		{rights != "", Finding{
+			Severity: Note, Subject: "role " + f.server.Role, Problem: "it may not " + rights + " on sessions, which package session needs",
+			Remedy: f.sql("GRANT " + rights + " ON {schema}.sessions TO " + f.server.Role),
+		}},
+	})
 }
 
 // missing is the finding of an incomplete schema.
@@ -227,7 +259,7 @@ func (f *found) ofSurplus() []Finding {
 	}
 	for _, n := range f.names() {
 		definition := f.parts[n]
-		if wanted(n) {
+		if wanted(n) || strings.HasPrefix(n.name, "sessions") {
 			continue
 		}
 		finding := Finding{Severity: Note, Subject: n.kind + " " + n.name}

@@ -42,6 +42,9 @@ WHERE n.nspname = '{name}' AND c.relname = 'revocations') AS q`
 	partsQuery = `WITH t AS (
     SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = '{name}' AND c.relname = 'revocations'
+), s AS (
+    SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = '{name}' AND c.relname = 'sessions'
 ), f AS (
     SELECT p.*, p.proname || '(' || oidvectortypes(p.proargtypes) || ')' AS name
     FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
@@ -107,6 +110,25 @@ UNION ALL
     SELECT 'event trigger', evtname, evtevent FROM pg_event_trigger WHERE evtenabled <> 'D' AND (evttags IS NULL OR evttags && ARRAY[
         'CREATE SCHEMA', 'CREATE TABLE', 'ALTER TABLE', 'DROP TABLE', 'CREATE INDEX', 'REINDEX', 'CREATE FUNCTION', 'DROP FUNCTION',
         'CREATE TRIGGER', 'COMMENT'])
+UNION ALL
+    SELECT 'table', relname, CASE WHEN relkind <> 'r' THEN 'is of relkind ' || relkind::text WHEN relpersistence <> 'p' THEN 'is unlogged' ELSE '' END
+    FROM pg_class JOIN s USING (oid)
+UNION ALL
+    SELECT 'hidden', relname, '' FROM pg_class JOIN s USING (oid) WHERE row_security_active(oid)
+UNION ALL
+    SELECT 'lacks', p, '' FROM s, unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS p WHERE NOT has_table_privilege(oid, p)
+UNION ALL
+    SELECT 'column', 'sessions.' || attname, format_type(atttypid, atttypmod) || CASE WHEN attnotnull THEN ' NOT NULL' ELSE '' END
+    FROM pg_attribute JOIN s ON attrelid = s.oid WHERE attnum > 0 AND NOT attisdropped
+UNION ALL
+    SELECT 'constraint', conname, 'PRIMARY KEY (' || (SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
+            WHERE attrelid = conrelid AND attnum = ANY (conkey)) || ')' || CASE WHEN condeferrable THEN ' DEFERRABLE' ELSE '' END
+    FROM pg_constraint JOIN s ON conrelid = s.oid WHERE contype = 'p'
+UNION ALL
+    SELECT 'index', c.relname, pg_get_indexdef(i.indexrelid)
+        || CASE WHEN i.indisvalid AND i.indisready AND i.indislive THEN '' ELSE ' INVALID' END
+    FROM pg_index AS i JOIN s ON i.indrelid = s.oid JOIN pg_class AS c ON c.oid = i.indexrelid
+    WHERE c.relname IN ('sessions_user_key_idx', 'sessions_expires_at_idx')
 ) AS q`
 )
 
@@ -194,7 +216,49 @@ AS $function$ SELECT %d $function$
 		index("revocations_expires_at_idx", "expires_at", "sweeps read the whole table"),
 		index("revocations_xid_idx", "xid", "polls of mirrors read the whole table"),
 	},
+	sessions,
 )
+
+// sessions are the parts of the table of sessions, which package session alone uses.
+var sessions = slices.Concat(
+	sessionColumns("key uuid NOT NULL", "user_key uuid NOT NULL", "issuer text NOT NULL", "sid text NOT NULL", "subject text NOT NULL",
+		"client text", "user_epoch bigint NOT NULL", "issuer_epoch bigint NOT NULL", "generation bigint NOT NULL",
+		"started_at timestamp with time zone NOT NULL", "refreshed_at timestamp with time zone", "expires_at timestamp with time zone NOT NULL",
+		"ended_at timestamp with time zone", "cnf text", "label text", "user_agent text", "address text", "attributes jsonb"),
+	[]part{
+		{
+			kind: "constraint", name: "sessions_pkey", definition: "PRIMARY KEY (key)", severity: Wrong, matters: "refreshes read the whole table",
+			remedy: []string{"ALTER TABLE {schema}.sessions ADD CONSTRAINT sessions_pkey PRIMARY KEY (key)"},
+		},
+		sessionIndex("sessions_user_key_idx", "user_key", "the list of a user's sessions reads the whole table"),
+		sessionIndex("sessions_expires_at_idx", "expires_at", "sweeps of sessions read the whole table"),
+	},
+)
+
+func sessionColumns(definitions ...string) []part {
+	parts := make([]part, len(definitions))
+	for i, definition := range definitions {
+		column, definition, _ := strings.Cut(definition, " ")
+		kind, notNull := strings.CutSuffix(definition, " NOT NULL")
+		remedy := "ALTER TABLE {schema}.sessions ALTER COLUMN " + column + " TYPE " + kind
+		if notNull {
+			remedy += ", ALTER COLUMN " + column + " SET NOT NULL"
+		}
+		parts[i] = part{
+			kind: "column", name: "sessions." + column, definition: definition, severity: Wrong, matters: "sessions fail",
+			remedy: []string{remedy}, essential: true,
+		}
+	}
+	return parts
+}
+
+func sessionIndex(name, column, matters string) part {
+	definition := fmt.Sprintf(" INDEX %s ON {schema}.sessions USING btree (%s)", name, column)
+	return part{
+		kind: "index", name: name, severity: Slow, matters: matters, mends: true, definition: "CREATE" + definition,
+		remedy: []string{fmt.Sprintf("CREATE INDEX CONCURRENTLY %s ON {schema}.sessions (%s)", name, column)},
+	}
+}
 
 const setXidTrigger = "CREATE TRIGGER set_xid BEFORE INSERT OR UPDATE ON {schema}.revocations FOR EACH ROW EXECUTE FUNCTION {schema}.set_xid()"
 
@@ -279,5 +343,5 @@ func index(name, column, matters string) part {
 }
 
 // rebuild is the remedy of an incomplete schema.
-const rebuild = "restore it from a backup; or begin without any revocation: DROP TABLE IF EXISTS {schema}.revocations, {schema}." +
+const rebuild = "restore it from a backup; or begin without any revocation: DROP TABLE IF EXISTS {schema}.revocations, {schema}.sessions, {schema}." +
 	versionTable + "; DROP FUNCTION IF EXISTS {schema}.epochs, {schema}.row_key, {schema}.set_xid, {schema}.schema_version; and call migrations.Up"

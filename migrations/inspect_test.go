@@ -248,6 +248,28 @@ func TestInspectFindsDamage(t *testing.T) {
 			"CREATE OR REPLACE FUNCTION revoke.schema_version() RETURNS bigint LANGUAGE sql AS 'SELECT 1'; DROP TABLE revoke." + migrations.VersionTable,
 			migrations.Wrong, "schema revoke", "",
 		},
+		{"the sessions are gone", "DROP TABLE revoke.sessions", migrations.Wrong, "table sessions", ""},
+		{"a column of sessions is gone", "ALTER TABLE revoke.sessions DROP COLUMN cnf", migrations.Wrong, "column sessions.cnf", ""},
+		{
+			"a column of sessions has another type", "ALTER TABLE revoke.sessions ALTER COLUMN generation TYPE int",
+			migrations.Wrong, "column sessions.generation", byHand,
+		},
+		{
+			"the primary key of sessions is missing", "ALTER TABLE revoke.sessions DROP CONSTRAINT sessions_pkey",
+			migrations.Wrong, "constraint sessions_pkey", byHand,
+		},
+		{"an index of sessions is missing", "DROP INDEX revoke.sessions_user_key_idx", migrations.Slow, "index sessions_user_key_idx", byUp},
+		{
+			"an index of sessions is invalid", "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'revoke.sessions_expires_at_idx'::regclass",
+			migrations.Slow, "index sessions_expires_at_idx", byHand,
+		},
+		{"the sessions are unlogged", "ALTER TABLE revoke.sessions SET UNLOGGED", migrations.Wrong, "table sessions", byHand},
+		{
+			"row-level security hides sessions",
+			"ALTER TABLE revoke.sessions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; GRANT ALL ON ALL TABLES IN SCHEMA revoke TO pg_monitor; " +
+				"ALTER TABLE revoke.sessions OWNER TO pg_monitor; GRANT USAGE ON SCHEMA revoke TO pg_monitor; SET ROLE pg_monitor",
+			migrations.Wrong, "table sessions", "",
+		},
 		{"the role is fenced", "SET default_transaction_read_only = on", migrations.Note, "setting default_transaction_read_only", ""},
 		{"the role's isolation is stricter", "SET default_transaction_isolation = serializable", migrations.Note, "setting default_transaction_isolation", ""},
 		{"the role's commits are not durable", "SET synchronous_commit = off", migrations.Note, "setting synchronous_commit", ""},

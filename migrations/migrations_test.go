@@ -147,7 +147,7 @@ func TestTwoSchemasInOneDatabase(t *testing.T) {
 	t.Parallel()
 	pool := pgserver.Pool(t, pgserver.Database(t))
 	testkit.Must(t, migrations.Up(t.Context(), pool, migrations.WithSchema("second")))
-	testkit.Must(t, migrations.Down(t.Context(), pool))
+	downAll(t, pool)
 	wantVersion(t, pool, 0)
 	wantVersion(t, pool, migrations.Latest, migrations.WithSchema("second"))
 	sameCatalog(t, catalog(t, pool, "second"), defaultCatalog(t))
@@ -169,7 +169,7 @@ func TestEveryQueryMode(t *testing.T) {
 			for range 2 {
 				testkit.Must(t, migrations.Up(t.Context(), pool))
 				wantVersion(t, pool, migrations.Latest)
-				testkit.Must(t, migrations.Down(t.Context(), pool))
+				downAll(t, pool)
 				wantVersion(t, pool, 0)
 			}
 			testkit.Must(t, migrations.Up(t.Context(), pool))

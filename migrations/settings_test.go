@@ -152,7 +152,7 @@ func TestSettings(t *testing.T) {
 				testkit.Exec(t, admin, "TRUNCATE revoke.revocations")
 				testkit.Must(t, migrations.Up(t.Context(), pool))
 				sameCatalog(t, catalog(t, admin, "revoke"), want)
-				testkit.Must(t, migrations.Down(t.Context(), pool))
+				downAll(t, pool)
 				wantVersion(t, pool, 0)
 				after := sessionSettings(t, pool)
 				for i := range before {
