@@ -1,10 +1,9 @@
 package session_test
 
 import (
-	"context"
+	"crypto/rand"
 	"errors"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgrevoke/revoke"
-	"github.com/pgrevoke/revoke/internal/pgserver"
 	"github.com/pgrevoke/revoke/internal/testkit"
 	"github.com/pgrevoke/revoke/session"
 )
@@ -51,6 +49,37 @@ func onStore(t *testing.T, store *revoke.Postgres, pool *pgxpool.Pool, opts ...s
 	return &app{sessions, t, store, pool, validator, sessions.User("ada")}
 }
 
+// as is the app for a test of its own, with a user of its own.
+func (a *app) as(t *testing.T) *app {
+	other := *a
+	other.t, other.user = t, a.User("user-"+rand.Text())
+	return &other
+}
+
+// with is an app in the same database with other options.
+func (a *app) with(opts ...session.Option) *app {
+	a.t.Helper()
+	other := onStore(a.t, a.store, a.pool, opts...)
+	other.user = a.user
+	return other
+}
+
+// rows runs tests on one app, each with a user of its own.
+func rows(t *testing.T, a *app, tests []row) {
+	t.Helper()
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			test.run(t, a.as(t))
+		})
+	}
+}
+
+type row struct {
+	name string
+	run  func(t *testing.T, a *app)
+}
+
 // start signs ada in.
 func (a *app) start() session.Tokens {
 	a.t.Helper()
@@ -72,10 +101,36 @@ func (a *app) refresh(tokens session.Tokens, want session.Outcome) session.Token
 	if err != nil || got.Outcome != want {
 		a.t.Fatalf("Refresh = %s, %v, want %s", got.Outcome, err, want)
 	}
-	if (got.Refresh == "") != (want == session.Repeated && got.Refresh == "") {
-		a.t.Fatal("no refresh token")
+	return got
+}
+
+// rotates wants the next generation.
+func (a *app) rotates(tokens session.Tokens) session.Tokens {
+	a.t.Helper()
+	got := a.refresh(tokens, session.Rotated)
+	if got.Refresh == "" || got.Access == "" {
+		a.t.Fatal("a rotation has both tokens")
 	}
 	return got
+}
+
+// answersCurrent wants an access token and no refresh token.
+func (a *app) answersCurrent(tokens session.Tokens) session.Tokens {
+	a.t.Helper()
+	got := a.refresh(tokens, session.Repeated)
+	if got.Refresh != "" {
+		a.t.Fatalf("answered with the refresh token %s", payload(a.t, got.Refresh))
+	}
+	return got
+}
+
+// answersPredecessor wants the refresh token of the current generation again.
+func (a *app) answersPredecessor(tokens, current session.Tokens) {
+	a.t.Helper()
+	got := a.refresh(tokens, session.Repeated)
+	if payload(a.t, got.Refresh) != payload(a.t, current.Refresh) {
+		a.t.Fatalf("answered with %s, want the current one, %s", payload(a.t, got.Refresh), payload(a.t, current.Refresh))
+	}
 }
 
 // fails wants a reason.
@@ -127,121 +182,3 @@ func payload(t *testing.T, text string) string {
 	data := testkit.Value(jwt.NewParser().DecodeSegment(strings.Split(text, ".")[1]))(t)
 	return string(data)
 }
-
-func TestLifeOfASession(t *testing.T) {
-	t.Parallel()
-	a := newApp(t)
-	first := a.start()
-	if first.Outcome != session.Started {
-		t.Errorf("outcome %s", first.Outcome)
-	}
-	a.accepts(first, true)
-	second := a.refresh(first, session.Rotated)
-	if second.Session != first.Session || a.generation(first) != 2 {
-		t.Errorf("session %v became %v, generation %d", first.Session, second.Session, a.generation(first))
-	}
-	a.accepts(first, true)
-	a.accepts(second, true)
-	again := a.refresh(first, session.Repeated)
-	if payload(t, again.Refresh) != payload(t, second.Refresh) {
-		t.Errorf("the predecessor was answered with %s, not %s", payload(t, again.Refresh), payload(t, second.Refresh))
-	}
-	if current := a.refresh(second, session.Repeated); current.Refresh != "" {
-		t.Errorf("the current one was answered with the refresh token %s", payload(t, current.Refresh))
-	}
-	a.pass(first, grace)
-	third := a.refresh(second, session.Rotated)
-	a.pass(first, grace+time.Second)
-	failed := a.fails(second, session.Replayed)
-	if failed.Presented != 2 || failed.Current != 3 || failed.Session != first.Session || failed.User != a.user || failed.RefreshedAt.IsZero() || failed.At.IsZero() {
-		t.Errorf("%+v", failed)
-	}
-	for _, tokens := range []session.Tokens{first, second, third} {
-		a.accepts(tokens, false)
-		a.fails(tokens, session.Ended)
-	}
-}
-
-func TestEightTabsAtOnce(t *testing.T) {
-	t.Parallel()
-	a := newApp(t)
-	tokens := a.start()
-	for range 3 {
-		a.pass(tokens, grace)
-		before := a.generation(tokens)
-		var mu sync.Mutex
-		var next session.Tokens
-		rotated := 0
-		var tabs sync.WaitGroup
-		for range 8 {
-			tabs.Go(func() {
-				got, err := a.Refresh(context.WithoutCancel(t.Context()), tokens.Refresh, browser)
-				mu.Lock()
-				defer mu.Unlock()
-				switch {
-				case err != nil:
-					t.Errorf("Refresh: %v", err)
-				case got.Outcome == session.Rotated:
-					rotated++
-					next = got
-				case payload(t, got.Refresh) == "":
-				}
-			})
-		}
-		tabs.Wait()
-		if after := a.generation(tokens); after != before+1 || rotated != 1 {
-			t.Fatalf("generation %d became %d, and %d tabs rotated", before, after, rotated)
-		}
-		tokens = next
-	}
-}
-
-func TestEnds(t *testing.T) {
-	t.Parallel()
-	a := newApp(t)
-	one, two, three := a.start(), a.start(), a.start()
-	if list := testkit.Value(a.List(t.Context(), a.user))(t); len(list) != 3 {
-		t.Fatalf("List = %+v", list)
-	}
-	if err := a.End(t.Context(), a.User("eve"), one.Session.ID); !errors.Is(err, session.ErrNotFound) {
-		t.Errorf("End of another user's session = %v", err)
-	}
-	a.accepts(one, true)
-	testkit.Must(t, a.End(t.Context(), a.user, one.Session.ID))
-	testkit.Must(t, a.End(t.Context(), a.user, one.Session.ID))
-	a.accepts(one, false)
-	a.fails(one, session.Ended)
-	fresh := testkit.Value(a.EndOthers(t.Context(), a.user, two.Session.ID, browser))(t)
-	a.accepts(fresh, true)
-	for _, tokens := range []session.Tokens{two, three} {
-		a.accepts(tokens, false)
-		if failed := a.fails(tokens, session.Revoked); failed.Scope != revoke.ScopeUser {
-			t.Errorf("scope %s", failed.Scope)
-		}
-	}
-	if list := testkit.Value(a.List(t.Context(), a.user))(t); len(list) != 1 || list[0].ID != fresh.Session.ID || list[0].Address != browser.Address {
-		t.Errorf("List = %+v", list)
-	}
-	if _, err := a.EndOthers(t.Context(), a.user, two.Session.ID, browser); !errors.Is(err, revoke.ErrRevoked) {
-		t.Errorf("EndOthers of a session that is revoked = %v", err)
-	}
-	a.refresh(fresh, session.Rotated)
-	testkit.Must(t, a.EndToken(t.Context(), fresh.Access))
-	a.fails(fresh, session.Ended)
-	last := a.start()
-	testkit.Must(t, a.EndToken(t.Context(), last.Refresh))
-	a.accepts(last, false)
-	more := a.start()
-	testkit.Value(a.EndAll(t.Context(), a.user))(t)
-	a.accepts(more, false)
-	testkit.Must(t, a.Forget(t.Context(), a.user))
-	if n := testkit.QueryOne[int](t, a.pool, "SELECT count(*) FROM revoke.sessions WHERE user_agent IS NOT NULL OR address IS NOT NULL"); n != 0 {
-		t.Errorf("%d rows remember a device", n)
-	}
-	testkit.Exec(t, a.pool, "UPDATE revoke.sessions SET expires_at = now() - interval '2 hours' WHERE sid = $1", more.Session.ID)
-	if n := testkit.Value(a.Sweep(t.Context()))(t); n != 1 {
-		t.Errorf("Sweep = %d", n)
-	}
-}
-
-var _ = pgserver.Database
