@@ -1,7 +1,6 @@
 package session
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -76,19 +75,30 @@ func (e *RefreshError) Is(target error) bool {
 // of the refresh token: after any other error the token may still be good.
 func (e *RefreshError) IsOver() bool { return e.Is(revoke.ErrRevoked) }
 
-// plain keeps a cause from matching a sentinel of package revoke, of which an error matches one.
+// plain keeps a cause from matching a sentinel of package revoke: an error matches one of them, by its
+// reason.
 func plain(cause error) error {
-	if errors.Is(cause, revoke.ErrRevoked) || errors.Is(cause, revoke.ErrInvalidToken) || errors.Is(cause, revoke.ErrUnavailable) {
-		return plainError{cause}
+	if cause == nil {
+		return nil
 	}
-	return cause
+	return plainError{cause}
 }
 
-// plainError has the text of an error, and of what it matches a context's errors alone.
 type plainError struct{ cause error }
 
 func (e plainError) Error() string { return e.cause.Error() }
 
+// Is reports whether the cause matches target, unless that is a sentinel of package revoke. There is no
+// Unwrap, because it would hand them out.
 func (e plainError) Is(target error) bool {
-	return (target == context.Canceled || target == context.DeadlineExceeded) && errors.Is(e.cause, target)
+	return target != revoke.ErrRevoked && target != revoke.ErrInvalidToken && target != revoke.ErrUnavailable && errors.Is(e.cause, target)
+}
+
+// As finds the errors of the cause, but those that match a sentinel by themselves.
+func (e plainError) As(target any) bool {
+	switch target.(type) {
+	case **revoke.RevokedError, **RefreshError:
+		return false
+	}
+	return errors.As(e.cause, target)
 }

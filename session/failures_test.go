@@ -1,0 +1,292 @@
+package session_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/pgserver"
+	"github.com/pgrevoke/revoke/internal/testkit"
+	"github.com/pgrevoke/revoke/session"
+)
+
+// remote is a key that is kept elsewhere.
+type remote struct {
+	before func(ctx context.Context) error
+}
+
+// Sign implements session.Signer.
+func (r *remote) Sign(ctx context.Context, signingString []byte) ([]byte, error) {
+	if err := r.before(ctx); err != nil {
+		return nil, err
+	}
+	return ed25519.Sign(testkit.TestKeys().Ed, signingString), nil
+}
+
+// keys has this key alone.
+func (r *remote) keys() session.Keys {
+	return session.StaticKeys(session.Key{
+		ID: "1", Method: jwt.SigningMethodEdDSA, Private: r, Public: testkit.TestKeys().Ed.Public(),
+	})
+}
+
+// signing is the app with another signer in it.
+func (a *app) signing(keys session.Keys, opts ...session.Option) *app {
+	a.t.Helper()
+	other := *a
+	other.Sessions = testkit.Value(session.New(a.store, testkit.Issuer, revoke.AudienceOf("api"), keys, opts...))(a.t)
+	return &other
+}
+
+// state is what a refresh may change.
+func (a *app) state(tokens session.Tokens) string {
+	a.t.Helper()
+	return testkit.QueryOne[string](a.t, a.pool, "SELECT s::text FROM revoke.sessions AS s WHERE sid = $1", tokens.Session.ID)
+}
+
+// longer waits for longer than a statement takes on its way to the database and in it.
+func (a *app) longer() {
+	a.t.Helper()
+	began := time.Now()
+	testkit.Eventually(a.t, "time passes", func() bool { return time.Since(began) > 200*time.Millisecond })
+}
+
+var errLost = errors.New("the line is dead")
+
+// TestHeldUp is a refresh that waits in the app, while other refreshes go on. A replay is judged by when
+// the request came.
+func TestHeldUp(t *testing.T) {
+	t.Parallel()
+	rows(t, newApp(t), []row{
+		{"the grace ends meanwhile", func(t *testing.T, a *app) {
+			first := a.start()
+			second := a.rotates(first)
+			slow := a.signing((&remote{func(ctx context.Context) error {
+				a.longer()
+				_, err := a.pool.Exec(ctx, "UPDATE revoke.sessions SET refreshed_at = clock_timestamp() - $2::text::interval WHERE sid = $1",
+					first.Session.ID, grace.String())
+				return err
+			}}).keys())
+			slow.answersPredecessor(first, second)
+		}},
+		{"the last rotation is later than the request", func(t *testing.T, a *app) {
+			first := a.start()
+			second := a.rotates(first)
+			a.pass(first, grace)
+			third := a.rotates(second)
+			slow := a.signing((&remote{func(ctx context.Context) error {
+				a.longer()
+				_, err := a.pool.Exec(ctx, "UPDATE revoke.sessions SET refreshed_at = clock_timestamp() WHERE sid = $1", first.Session.ID)
+				return err
+			}}).keys())
+			slow.fails(first, session.Unavailable)
+			a.answersCurrent(third)
+			a.fails(first, session.Replayed)
+		}},
+	})
+}
+
+// TestFailures leaves the session as it is.
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	rows(t, newApp(t), []row{
+		{"a signer that fails", func(t *testing.T, a *app) {
+			first := a.start()
+			before := a.state(first)
+			for fails := range int32(2) {
+				var calls atomic.Int32
+				broken := a.signing((&remote{func(context.Context) error {
+					if calls.Add(1) > fails {
+						return errLost
+					}
+					return nil
+				}}).keys())
+				if failed := broken.fails(first, session.Unavailable); !errors.Is(failed, errLost) {
+					t.Errorf("%v", failed)
+				}
+			}
+			if after := a.state(first); after != before {
+				t.Errorf("%s became %s", before, after)
+			}
+			a.rotates(first)
+		}},
+		{"keys that cannot be had", func(t *testing.T, a *app) {
+			first := a.start()
+			broken := a.signing(func(context.Context) ([]session.Key, error) { return nil, errLost })
+			if failed := broken.fails(first, session.Unavailable); !errors.Is(failed, errLost) {
+				t.Errorf("%v", failed)
+			}
+			if _, err := broken.Start(t.Context(), a.user, revoke.Epochs{}, browser); !errors.Is(err, revoke.ErrUnavailable) || !errors.Is(err, errLost) {
+				t.Errorf("Start = %v", err)
+			}
+			if list := testkit.Value(a.List(t.Context(), a.user))(t); len(list) != 1 {
+				t.Errorf("a start that failed has left %+v", list)
+			}
+			_, err := broken.PublicKeys(t.Context())
+			testkit.WantError(t, err, revoke.ErrUnavailable)
+			testkit.WantError(t, broken.EndToken(t.Context(), first.Refresh), revoke.ErrUnavailable)
+		}},
+		{"claims that cannot be had", func(t *testing.T, a *app) {
+			first := a.start()
+			before := a.state(first)
+			for _, cause := range []error{errLost, revoke.ErrRevoked} {
+				broken := a.with(session.WithClaims(func(context.Context, session.Grant) (map[string]any, error) { return nil, cause }))
+				if failed := broken.fails(first, session.Unavailable); !strings.Contains(failed.Error(), cause.Error()) {
+					t.Errorf("%v", failed)
+				}
+			}
+			if after := a.state(first); after != before {
+				t.Errorf("%s became %s", before, after)
+			}
+		}},
+		{"a failover that lost the rotation", func(t *testing.T, a *app) {
+			first := a.start()
+			second := a.rotates(first)
+			testkit.Exec(t, a.pool, "UPDATE revoke.sessions SET generation = 1, refreshed_at = NULL WHERE sid = $1", first.Session.ID)
+			a.answersCurrent(second)
+			if got := a.generation(first); got != 2 {
+				t.Errorf("generation %d", got)
+			}
+			a.answersPredecessor(first, second)
+			a.pass(first, grace)
+			a.rotates(second)
+		}},
+		{"a clock that was set back", func(t *testing.T, a *app) {
+			first := a.start()
+			second := a.rotates(first)
+			testkit.Exec(t, a.pool, "UPDATE revoke.sessions SET refreshed_at = clock_timestamp() + interval '1 hour' WHERE sid = $1", first.Session.ID)
+			a.answersPredecessor(first, second)
+			a.answersCurrent(second)
+			if ahead := testkit.QueryOne[bool](t, a.pool, "SELECT refreshed_at > clock_timestamp() FROM revoke.sessions WHERE sid = $1", first.Session.ID); ahead {
+				t.Error("refreshed_at is still ahead")
+			}
+			if got := a.generation(first); got != 2 {
+				t.Errorf("generation %d", got)
+			}
+			a.answersPredecessor(first, second)
+			a.pass(first, grace)
+			a.rotates(second)
+		}},
+		{"an app with a wrong clock", func(_ *testing.T, a *app) {
+			for _, wrong := range []time.Duration{-100 * 24 * time.Hour, -time.Hour, time.Hour, 100 * 24 * time.Hour} {
+				odd := a.with(session.WithClock(func() time.Time { return time.Now().Add(wrong) }))
+				first := odd.start()
+				second := odd.rotates(first)
+				odd.answersPredecessor(first, second)
+				odd.answersCurrent(second)
+				odd.pass(first, grace)
+				odd.rotates(second)
+				odd.fails(first, session.Replayed)
+			}
+		}},
+	})
+}
+
+// TestReplayThatCannotEnd: "replayed" is answered after the commit of the end, and no sooner.
+func TestReplayThatCannotEnd(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	first := a.start()
+	second := a.rotates(first)
+	a.pass(first, grace)
+	testkit.Exec(t, a.pool, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no''; END';
+		CREATE TRIGGER refuse BEFORE INSERT ON revoke.revocations FOR EACH ROW EXECUTE FUNCTION refuse()`, pgx.QueryExecModeSimpleProtocol)
+	a.fails(first, session.Unavailable)
+	a.accepts(second, true)
+	third := a.rotates(second)
+	testkit.Exec(t, a.pool, "DROP TRIGGER refuse ON revoke.revocations")
+	a.fails(first, session.Replayed)
+	a.accepts(third, false)
+}
+
+// tracer is told of each statement when it has ended.
+type tracer struct{ ended func(sql string) }
+
+type sqlKey struct{}
+
+// TraceQueryStart implements pgx.QueryTracer.
+func (*tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	return context.WithValue(ctx, sqlKey{}, data.SQL)
+}
+
+// TraceQueryEnd implements pgx.QueryTracer.
+func (r *tracer) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) {
+	sql, _ := ctx.Value(sqlKey{}).(string)
+	r.ended(sql)
+}
+
+// TestClientThatHangsUp: a replay that has been found out ends the session, whoever waits for the
+// answer.
+func TestClientThatHangsUp(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	armed := false
+	trace := &tracer{func(sql string) {
+		if armed && strings.Contains(sql, "'adopt'") {
+			cancel()
+		}
+	}}
+	pool := pgserver.Pool(t, pgserver.Database(t), func(c *pgxpool.Config) { c.ConnConfig.Tracer = trace })
+	a := onStore(t, testkit.OpenStore(t, pool), pool)
+	first := a.start()
+	second := a.rotates(first)
+	a.pass(first, grace)
+	armed = true
+	_, err := a.Refresh(ctx, first.Refresh, browser)
+	if ctx.Err() == nil {
+		t.Fatal("the client has not hung up")
+	}
+	if failed := (*session.RefreshError)(nil); !errors.As(err, &failed) || failed.Reason != session.Replayed {
+		t.Errorf("Refresh = %v", err)
+	}
+	a.accepts(second, false)
+}
+
+// TestRefreshIsOneRoundTrip counts statements.
+func TestRefreshIsOneRoundTrip(t *testing.T) {
+	t.Parallel()
+	var count atomic.Int32
+	trace := &tracer{func(string) { count.Add(1) }}
+	pool := pgserver.Pool(t, pgserver.Database(t), func(c *pgxpool.Config) { c.ConnConfig.Tracer = trace })
+	a := onStore(t, testkit.OpenStore(t, pool), pool)
+	first := a.start()
+	for _, call := range []struct {
+		name   string
+		tokens session.Tokens
+		want   session.Outcome
+	}{{"a rotation", first, session.Rotated}, {"a repeat", first, session.Repeated}} {
+		before := count.Load()
+		a.refresh(call.tokens, call.want)
+		if n := count.Load() - before; n != 1 {
+			t.Errorf("%s takes %d statements", call.name, n)
+		}
+	}
+}
+
+// TestDatabaseThatIsGone is unavailable, and never over.
+func TestDatabaseThatIsGone(t *testing.T) {
+	t.Parallel()
+	pool := pgserver.Pool(t, pgserver.Database(t))
+	a := onStore(t, testkit.OpenStore(t, pool), pool)
+	first := a.start()
+	pool.Close()
+	a.fails(first, session.Unavailable)
+	_, err := a.Start(t.Context(), a.user, revoke.Epochs{}, browser)
+	testkit.WantError(t, err, revoke.ErrUnavailable)
+	_, err = a.List(t.Context(), a.user)
+	testkit.WantError(t, err, revoke.ErrUnavailable)
+	testkit.WantError(t, a.End(t.Context(), a.user, first.Session.ID), revoke.ErrUnavailable)
+	testkit.WantError(t, a.EndToken(t.Context(), first.Access), revoke.ErrUnavailable)
+	_, err = a.Sweep(t.Context())
+	testkit.WantError(t, err, revoke.ErrUnavailable)
+}

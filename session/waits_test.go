@@ -1,0 +1,220 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/testkit"
+	"github.com/pgrevoke/revoke/session"
+)
+
+// answer is what a call has returned.
+type answer struct {
+	tokens session.Tokens
+	err    error
+}
+
+// whileHeld begins a transaction, has hold write in it, makes a call that waits for it, and then calls
+// end. It returns the answer of the call.
+func (a *app) whileHeld(hold func(tx pgx.Tx) error, call func(ctx context.Context) (session.Tokens, error), end func(tx pgx.Tx) error) answer {
+	a.t.Helper()
+	ctx := a.t.Context()
+	tx := testkit.Value(a.pool.Begin(ctx))(a.t)
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	var pid int
+	testkit.Must(a.t, tx.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid))
+	testkit.Must(a.t, hold(tx))
+	answered := make(chan answer, 1)
+	go func() {
+		tokens, err := call(ctx)
+		answered <- answer{tokens, err}
+	}()
+	testkit.Eventually(a.t, "the call waits", func() bool {
+		return testkit.QueryOne[int](a.t, a.pool, "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))", pid) > 0
+	})
+	testkit.Must(a.t, end(tx))
+	return <-answered
+}
+
+// byHand is what another winner writes, and when by its clock.
+func byHand(ctx context.Context, tokens session.Tokens, ago time.Duration) func(tx pgx.Tx) error {
+	return func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE revoke.sessions SET generation = generation + 1, refreshed_at = clock_timestamp() - $2::text::interval
+			WHERE sid = $1`, tokens.Session.ID, ago.String())
+		return err
+	}
+}
+
+func commit(ctx context.Context) func(tx pgx.Tx) error {
+	return func(tx pgx.Tx) error { return tx.Commit(ctx) }
+}
+
+// refreshing is a call of Refresh.
+func (a *app) refreshing(tokens session.Tokens) func(ctx context.Context) (session.Tokens, error) {
+	return func(ctx context.Context) (session.Tokens, error) { return a.Refresh(ctx, tokens.Refresh, browser) }
+}
+
+// TestWaits is a refresh that waits for another transaction with its row. Each case has the pool of the
+// app for itself.
+func TestWaits(t *testing.T) {
+	t.Parallel()
+	shared := newApp(t)
+	for _, test := range []row{
+		{"the winner's transaction is open", func(t *testing.T, a *app) {
+			first := a.start()
+			got := a.whileHeld(byHand(t.Context(), first, 0), a.refreshing(first), commit(t.Context()))
+			if got.err != nil || got.tokens.Outcome != session.Repeated || got.tokens.Refresh == "" || a.generation(first) != 2 {
+				t.Errorf("%+v, generation %d", got, a.generation(first))
+			}
+			a.answersCurrent(got.tokens)
+		}},
+		{"the winner's COMMIT stalls for longer than the grace", func(t *testing.T, a *app) {
+			first := a.start()
+			got := a.whileHeld(byHand(t.Context(), first, 2*grace), a.refreshing(first), commit(t.Context()))
+			if got.err != nil || got.tokens.Outcome != session.Repeated || got.tokens.Refresh == "" || a.generation(first) != 2 {
+				t.Errorf("%+v, generation %d", got, a.generation(first))
+			}
+			a.rotates(got.tokens)
+		}},
+		{"the winner rolls back, and refreshed_at is read after the wait", func(t *testing.T, a *app) {
+			first := a.start()
+			var ended time.Time
+			got := a.whileHeld(byHand(t.Context(), first, 0), a.refreshing(first), func(tx pgx.Tx) error {
+				ended = testkit.QueryOne[time.Time](t, a.pool, "SELECT clock_timestamp()")
+				return tx.Rollback(t.Context())
+			})
+			if got.err != nil || got.tokens.Outcome != session.Rotated || a.generation(first) != 2 {
+				t.Errorf("%+v, generation %d", got, a.generation(first))
+			}
+			if at := testkit.QueryOne[time.Time](t, a.pool, "SELECT refreshed_at FROM revoke.sessions WHERE sid = $1", first.Session.ID); at.Before(ended) {
+				t.Errorf("refreshed_at is %v, from before the end of the wait, %v", at, ended)
+			}
+		}},
+		{"the session ends meanwhile", func(t *testing.T, a *app) {
+			first := a.start()
+			got := a.whileHeld(func(tx pgx.Tx) error { return a.WithTx(tx).End(t.Context(), a.user, first.Session.ID) },
+				a.refreshing(first), commit(t.Context()))
+			var failed *session.RefreshError
+			if !errors.As(got.err, &failed) || failed.Reason != session.Ended || a.generation(first) != 1 {
+				t.Errorf("%+v, generation %d", got, a.generation(first))
+			}
+		}},
+		{"an end is rolled back", func(t *testing.T, a *app) {
+			first := a.start()
+			got := a.whileHeld(func(tx pgx.Tx) error { return a.WithTx(tx).End(t.Context(), a.user, first.Session.ID) },
+				a.refreshing(first), func(tx pgx.Tx) error { return tx.Rollback(t.Context()) })
+			if got.err != nil || got.tokens.Outcome != session.Rotated {
+				t.Errorf("%+v", got)
+			}
+		}},
+		{"the device is forgotten meanwhile", func(t *testing.T, a *app) {
+			first := a.start()
+			got := a.whileHeld(func(tx pgx.Tx) error { return a.WithTx(tx).Forget(t.Context(), a.user) },
+				a.refreshing(first), commit(t.Context()))
+			if got.err != nil || got.tokens.Outcome != session.Rotated || a.generation(first) != 2 {
+				t.Errorf("%+v, generation %d", got, a.generation(first))
+			}
+		}},
+		{"a clock that was set back is mended only where nobody else has", func(t *testing.T, a *app) {
+			first := a.start()
+			testkit.Exec(t, a.pool, "UPDATE revoke.sessions SET refreshed_at = clock_timestamp() + interval '1 hour' WHERE sid = $1", first.Session.ID)
+			got := a.whileHeld(byHand(t.Context(), first, time.Second), a.refreshing(first), commit(t.Context()))
+			if got.err != nil || got.tokens.Outcome != session.Repeated || got.tokens.Refresh == "" || a.generation(first) != 2 {
+				t.Errorf("%+v, generation %d", got, a.generation(first))
+			}
+			if age := testkit.QueryOne[bool](t, a.pool, "SELECT clock_timestamp() - refreshed_at >= interval '1 second' FROM revoke.sessions WHERE sid = $1",
+				first.Session.ID); !age {
+				t.Error("the winner's refreshed_at was written over")
+			}
+		}},
+		{"a refresh waits for a sixth of the grace", func(t *testing.T, a *app) {
+			quick := a.with(session.WithGrace(time.Second))
+			first := quick.start()
+			ctx := t.Context()
+			tx := testkit.Value(a.pool.Begin(ctx))(t)
+			testkit.Must(t, byHand(ctx, first, 0)(tx))
+			if failed := quick.fails(first, session.Unavailable); !errors.Is(failed, context.DeadlineExceeded) {
+				t.Errorf("%v", failed)
+			}
+			testkit.Must(t, tx.Rollback(ctx))
+			// The statement may have gone on when the lock was free. The same token is good in any case.
+			if got, err := a.Refresh(ctx, first.Refresh, browser); err != nil || got.Refresh == "" {
+				t.Errorf("Refresh = %+v, %v", got, err)
+			}
+		}},
+		{"everywhere else is signed out beside a revocation of the user", func(t *testing.T, a *app) {
+			first := a.start()
+			got := a.whileHeld(func(tx pgx.Tx) error {
+				_, err := a.store.WithTx(tx).RevokeUser(t.Context(), a.user)
+				return err
+			}, func(ctx context.Context) (session.Tokens, error) {
+				return a.EndOthers(ctx, a.user, first.Session.ID, browser)
+			}, commit(t.Context()))
+			var failed *session.RefreshError
+			if !errors.As(got.err, &failed) || failed.Reason != session.Revoked || failed.Scope != revoke.ScopeUser {
+				t.Errorf("EndOthers = %+v: the new session outlives the revocation", got)
+			}
+			if list := testkit.Value(a.List(t.Context(), a.user))(t); len(list) != 0 {
+				t.Errorf("List = %+v", list)
+			}
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, shared.as(t)) })
+	}
+}
+
+// TestRevocationsBesideARotation: a revocation that has not committed lets a session rotate, and ends
+// what it has minted when it commits.
+func TestRevocationsBesideARotation(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	for _, test := range []struct {
+		name   string
+		revoke func(ctx context.Context, r revoke.Revoker, tokens session.Tokens) error
+		reason session.Reason
+		scope  revoke.Scope
+	}{
+		{"of the session", func(ctx context.Context, r revoke.Revoker, tokens session.Tokens) error {
+			return r.RevokeSession(ctx, tokens.Session)
+		}, session.Ended, ""},
+		{"of the user", func(ctx context.Context, r revoke.Revoker, tokens session.Tokens) error {
+			_, err := r.RevokeUser(ctx, tokens.User)
+			return err
+		}, session.Revoked, revoke.ScopeUser},
+		{"of the issuer", func(ctx context.Context, r revoke.Revoker, _ session.Tokens) error {
+			_, err := r.RevokeIssuer(ctx, testkit.Issuer)
+			return err
+		}, session.Revoked, revoke.ScopeIssuer},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a := a.as(t)
+			ctx := t.Context()
+			first, other := a.start(), a.start()
+			tx := testkit.Value(a.pool.Begin(ctx))(t)
+			testkit.Must(t, test.revoke(ctx, a.store.WithTx(tx), first))
+			second := a.rotates(first)
+			a.accepts(second, true)
+			testkit.Must(t, tx.Commit(ctx))
+			a.accepts(second, false)
+			// The current one and the predecessor within the grace pass the same verdict.
+			for _, tokens := range []session.Tokens{first, second} {
+				if failed := a.fails(tokens, test.reason); failed.Scope != test.scope {
+					t.Errorf("scope %q, want %q", failed.Scope, test.scope)
+				}
+			}
+			if test.scope == "" {
+				a.rotates(other)
+				return
+			}
+			a.fails(other, test.reason)
+			next := a.start() // a sign-in reads the new epochs
+			a.accepts(next, true)
+			a.rotates(next)
+		})
+	}
+}
