@@ -174,6 +174,11 @@ func TestEnds(t *testing.T) {
 			a.fails(two, session.Revoked)
 			a.wantListed(fresh)
 		}},
+		{"a session that an identity provider has ended is not listed", func(t *testing.T, a *app) {
+			one, two := a.start(), a.start()
+			testkit.Must(t, a.store.RevokeSession(t.Context(), one.Session))
+			a.wantListed(two)
+		}},
 		{"a user of another issuer", func(t *testing.T, a *app) {
 			other := revoke.User{Issuer: "https://elsewhere.example", Subject: "ada"}
 			_, started := a.Start(t.Context(), other, revoke.Epochs{}, browser)

@@ -53,6 +53,27 @@ func TestRefused(t *testing.T) {
 			}
 			a.rotates(a.start())
 		}},
+		{"a refused refresh rotates nothing", func(t *testing.T, a *app) {
+			for _, test := range []struct {
+				end  func(tokens session.Tokens)
+				want session.Reason
+			}{
+				{func(tokens session.Tokens) { testkit.Must(t, a.store.RevokeSession(t.Context(), tokens.Session)) }, session.Ended},
+				{func(tokens session.Tokens) { testkit.Must(t, a.End(t.Context(), a.user, tokens.Session.ID)) }, session.Ended},
+				{func(tokens session.Tokens) { a.pass(tokens, session.DefaultIdleTimeout) }, session.Idle},
+				{func(tokens session.Tokens) { a.pass(tokens, session.DefaultAbsoluteLifetime) }, session.Over},
+				{func(session.Tokens) { testkit.Value(a.EndAll(t.Context(), a.user))(t) }, session.Revoked},
+			} {
+				second := a.rotates(a.start())
+				a.pass(second, grace)
+				test.end(second)
+				before := a.state(second)
+				a.fails(second, test.want)
+				if after := a.state(second); after != before {
+					t.Errorf("%s: %s became %s", test.want, before, after)
+				}
+			}
+		}},
 		{"the user was revoked, and the row says otherwise", func(t *testing.T, a *app) {
 			first := a.start()
 			epochs := testkit.Value(a.store.RevokeUser(t.Context(), a.user))(t)
