@@ -9,7 +9,8 @@
 //
 // Call migrations.Up once, make a store with [NewPostgres], ask [Postgres.Ready], make a
 // validator with [NewValidator], and call [Validator.Validate] for each request. Sign
-// tokens of your own from [NewClaims]. The README shows a whole program. Package revokehttp
+// tokens of your own from [NewClaims], or leave them to package session, which also refreshes
+// them. The README shows a whole program. Package revokehttp
 // does this as middleware, package mirror answers checks from memory, package oauth has the
 // endpoints of RFC 7009 and RFC 7662, and package signals receives logouts from identity
 // providers.

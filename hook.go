@@ -7,12 +7,11 @@ import (
 	"time"
 )
 
-// Hook hears of events, for logs, metrics and traces. It implements one or more of [CheckHook],
-// [ValidateHook], [WriteHook], [SweepHook], [MirrorHook] and [RefreshHook], and hears of those events
-// alone.
-// No field and no error text of an event contains a jti, a sub, a sid or the text of a token. A
-// hook is called in the goroutine of the call that it hears of, from several at once, so it must
-// not block. See [WithHook].
+// Hook hears of events, for logs, metrics and traces. It implements one or more of
+// [CheckHook], [ValidateHook], [WriteHook], [SweepHook], [MirrorHook] and [RefreshHook],
+// and hears of those events alone. No field and no error text of an event contains a jti, a
+// sub, a sid or the text of a token. A hook is called in the goroutine of the call that it
+// hears of, from several at once, so it must not block. See [WithHook].
 //
 // A call that its caller cancelled, such as one for a client that has disconnected, says nothing
 // about the database. Its event has Cancelled set; metrics of outages leave it out. A deadline
@@ -108,18 +107,18 @@ type RefreshEvent struct {
 	// current one, 1 for the one before, which was used again. It is 0 where the database did not
 	// answer, or knows no such session.
 	Behind int64
-	// OtherAgent and OtherAddress say whether the user agent and the address differ from those of
-	// the last rotation, or of the start. Of a token that was used again they tell a second tab from
-	// a second device. They are false where these were not stored.
+	// OtherAgent and OtherAddress say whether the user agent and the address differ from
+	// those of the last rotation, or of the start. Of a token that was used again they tell
+	// a second tab from a second device. They are false where these were not stored.
 	OtherAgent, OtherAddress bool
 	Duration                 time.Duration // of the whole call
 	Err                      error         // what Refresh returned
 	Cancelled                bool          // as in CheckEvent
 }
 
-// WithHook adds a hook, to a store or to a validator. A store's sweeper, mirror and sessions use the
-// hooks of the store. It may be given several times. A value that implements none of the hook
-// interfaces is an error. Default: none, which costs nothing.
+// WithHook adds a hook, to a store or to a validator. A store's sweeper, mirror and
+// sessions use the hooks of the store. It may be given several times. A value that
+// implements none of the hook interfaces is an error. Default: none, which costs nothing.
 func WithHook(hook Hook) interface {
 	PostgresOption
 	ValidatorOption

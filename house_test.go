@@ -82,7 +82,7 @@ func TestScenariosAreTested(t *testing.T) {
 			}
 		})
 	}
-	if len(rows) != 61 || names < 40 {
+	if len(rows) != 89 || names < 40 {
 		t.Errorf("the list has %d rows and %d names", len(rows), names)
 	}
 }

@@ -219,7 +219,8 @@ func (f *found) ofParts() []Finding {
 	return append(findings, f.ofSessions(sessions)...)
 }
 
-// ofSessions looks at the table of sessions as a whole. odd says what it is beside an ordinary table.
+// ofSessions looks at the table of sessions as a whole. odd says what it is beside an
+// ordinary table.
 func (f *found) ofSessions(odd string) []Finding {
 	_, hidden := f.parts[name{"hidden", "sessions"}]
 	var lacks []string

@@ -18,8 +18,8 @@ import (
 	"github.com/pgrevoke/revoke/session"
 )
 
-// TestSettings runs a session under settings of a role, in the query modes of pgx, with types that an
-// app has registered. Without REVOKE_TEST_LONG a few of each are met.
+// TestSettings runs a session under settings of a role, in the query modes of pgx, with
+// types that an app has registered. Without REVOKE_TEST_LONG a few of each are met.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	address := pgserver.Database(t)
@@ -80,7 +80,7 @@ func TestSettings(t *testing.T) {
 		for j := 0; j < len(testkit.Modes); j += testkit.Long(len(testkit.Modes), 1) {
 			mode := testkit.Modes[(i/step+j)%len(testkit.Modes)]
 			if mode == pgx.QueryExecModeSimpleProtocol && (settings[i].Name == "client_encoding" || settings[i].Name == "standard_conforming_strings") {
-				continue // pgx itself refuses to put values into a text that such a server would read otherwise
+				continue // pgx refuses to put values into a text that such a server reads otherwise
 			}
 			run(settings[i], mode, (i/step+j+1)%len(testkit.Registrations))
 		}
@@ -90,8 +90,8 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// TestIsolation: where transactions are not READ COMMITTED by default, tabs that refresh at once all go
-// on.
+// TestIsolation: where transactions are not READ COMMITTED by default, tabs that refresh at
+// once all go on.
 func TestIsolation(t *testing.T) {
 	t.Parallel()
 	for _, level := range []string{"repeatable read", "serializable"} {

@@ -16,19 +16,21 @@ import (
 // MaxAttributes is the greatest number of [Device].Attributes.
 const MaxAttributes = 16
 
-// Device is what is known of the client that presents itself. The page "where you are signed in" shows
-// it, and nothing is decided by it but for Client. Texts longer than revoke.MaxIDLength are cut there.
+// Device is what is known of the client that presents itself. The page "where you are
+// signed in" shows it, and nothing is decided by it but for Client. Texts longer than
+// revoke.MaxIDLength are cut there.
 type Device struct {
 	// Client is the OAuth client_id, and empty for the app's own pages. Tokens and row carry it.
 	Client string
-	// Label is a name for the list, such as "Ada's phone". A refresh without one leaves it as it is.
+	// Label is a name for the list, such as "Ada's phone". A refresh without one leaves it
+	// as it is.
 	Label string
 	// UserAgent is the User-Agent of the request.
 	UserAgent string
 	// Address is the address of the client, as the app knows it behind its proxies.
 	Address string
-	// Attributes are the app's own, MaxAttributes at most. A refresh without any leaves them as they
-	// are.
+	// Attributes are the app's own, MaxAttributes at most. A refresh without any leaves
+	// them as they are.
 	Attributes map[string]string
 }
 

@@ -10,10 +10,11 @@ import (
 	"github.com/pgrevoke/revoke/internal/postgres"
 )
 
-// End ends a session of the user by its sid: no refresh is answered any more, and its access tokens are
-// refused, here at once and by mirrors within their bound. It is safe to repeat. A sid of another
-// user's session, or of none, is [ErrNotFound], and nothing is written. Any other error matches
-// revoke.ErrUnavailable, or no sentinel where an argument is invalid.
+// End ends a session of the user by its sid: no refresh is answered any more, and its
+// access tokens are refused, here at once and by mirrors within their bound. It is safe to
+// repeat. A sid of another user's session, or of none, is [ErrNotFound], and nothing is
+// written. Any other error matches revoke.ErrUnavailable, or no sentinel where an argument
+// is invalid.
 func (s *Sessions) End(ctx context.Context, user revoke.User, sid string, opts ...revoke.RevokeOption) error {
 	err := s.inTx(ctx, "End", func(t *Tx) error { return t.End(ctx, user, sid, opts...) })
 	if err == nil {
@@ -74,14 +75,14 @@ func (t *Tx) EndAll(ctx context.Context, user revoke.User, opts ...revoke.Revoke
 	return t.revoker.RevokeUser(ctx, user, opts...)
 }
 
-// EndOthers ends every session of the user, and starts a new one for the device in hand in the place of
-// that with this sid: for "sign out everywhere else". It returns the tokens of the new one, which has
-// another sid; the tokens of the old one are refused with the rest.
+// EndOthers ends every session of the user, and starts a new one for the device in hand in
+// the place of that with this sid: for "sign out everywhere else". It returns the tokens of
+// the new one, which has another sid; the tokens of the old one are refused with the rest.
 //
-// A session that can be refreshed no more gets no other in its place: the error is a [*RefreshError]
-// of reason Ended, Idle, Over or Revoked. A sid of another user's session, or of none, is
-// [ErrNotFound]. Then nothing is written. Any other error matches revoke.ErrUnavailable, or no sentinel
-// where an argument is invalid.
+// A session that can be refreshed no more gets no other in its place: the error is a
+// [*RefreshError] of reason Ended, Idle, Over or Revoked. A sid of another user's session,
+// or of none, is [ErrNotFound]. Then nothing is written. Any other error matches
+// revoke.ErrUnavailable, or no sentinel where an argument is invalid.
 func (s *Sessions) EndOthers(ctx context.Context, user revoke.User, sid string, device Device, opts ...revoke.RevokeOption) (tokens Tokens, err error) {
 	err = s.inTx(ctx, "EndOthers", func(t *Tx) error {
 		tokens, err = t.EndOthers(ctx, user, sid, device, opts...)
@@ -148,10 +149,10 @@ func (t *Tx) judge(ctx context.Context, operation string, user revoke.User, sid 
 	return seen, nil
 }
 
-// EndToken ends the session of an access token or of a refresh token, which may have expired: for a
-// logout. It is safe to repeat. The session is ended also where its row is missing, because the token
-// was signed for it. The error matches revoke.ErrInvalidToken where the token is none of these
-// sessions', and revoke.ErrUnavailable otherwise.
+// EndToken ends the session of an access token or of a refresh token, which may have
+// expired: for a logout. It is safe to repeat. The session is ended also where its row is
+// missing, because the token was signed for it. The error matches revoke.ErrInvalidToken
+// where the token is none of these sessions', and revoke.ErrUnavailable otherwise.
 func (s *Sessions) EndToken(ctx context.Context, token string, opts ...revoke.RevokeOption) error {
 	const operation = "EndToken"
 	user, session, err := s.identify(ctx, token)
@@ -171,7 +172,7 @@ func (s *Sessions) EndToken(ctx context.Context, token string, opts ...revoke.Re
 	return err
 }
 
-// identify returns whose session a token belongs to.
+// identify returns the user and the session of a token.
 func (s *Sessions) identify(ctx context.Context, token string) (revoke.User, revoke.Session, error) {
 	g, fault, invalid := s.readRefresh(token)
 	switch {

@@ -17,14 +17,14 @@ type Reason string
 
 // The reasons. The first five prove that the session is over: see [RefreshError.IsOver].
 const (
-	Replayed    Reason = "replayed"    // a refresh token was used again, so the session has been ended
+	Replayed    Reason = "replayed"    // a refresh token was used again, which ended the session
 	Ended       Reason = "ended"       // the session was signed out, or ended by a replay before
 	Idle        Reason = "idle"        // it was not refreshed for longer than WithIdleTimeout
 	Over        Reason = "over"        // it is past its absolute end: see WithAbsoluteLifetime
 	Revoked     Reason = "revoked"     // its user or its issuer was revoked: see RefreshError.Scope
 	Unknown     Reason = "unknown"     // there is no such session
 	Invalid     Reason = "invalid"     // no refresh token of this issuer for this client
-	Unavailable Reason = "unavailable" // it is not known; the client tries again with the same token
+	Unavailable Reason = "unavailable" // not known; the client tries again with the same token
 )
 
 // RefreshError is why a refresh failed. It matches revoke.ErrRevoked where the reason is Replayed,
@@ -38,7 +38,7 @@ type RefreshError struct {
 	Client      string         // as the token names it
 	Presented   int64          // the generation of the refresh token; 0 where it was not verified
 	Current     int64          // the generation of the session; 0 where it is not known
-	RefreshedAt time.Time      // of the last rotation; zero where there was none, or it is not known
+	RefreshedAt time.Time      // of the last rotation; zero where none is known
 	At          time.Time      // the database's clock; zero where it is not known
 
 	cause error
@@ -75,8 +75,8 @@ func (e *RefreshError) Is(target error) bool {
 // of the refresh token: after any other error the token may still be good.
 func (e *RefreshError) IsOver() bool { return e.Is(revoke.ErrRevoked) }
 
-// plain keeps a cause from matching a sentinel of package revoke: an error matches one of them, by its
-// reason.
+// plain keeps a cause from matching a sentinel of package revoke: an error matches one of
+// them, by its reason.
 func plain(cause error) error {
 	if cause == nil {
 		return nil
@@ -88,8 +88,8 @@ type plainError struct{ cause error }
 
 func (e plainError) Error() string { return e.cause.Error() }
 
-// Is reports whether the cause matches target, unless that is a sentinel of package revoke. There is no
-// Unwrap, because it would hand them out.
+// Is reports whether the cause matches target, unless that is a sentinel of package revoke.
+// There is no Unwrap, because it would hand them out.
 func (e plainError) Is(target error) bool {
 	return target != revoke.ErrRevoked && target != revoke.ErrInvalidToken && target != revoke.ErrUnavailable && errors.Is(e.cause, target)
 }

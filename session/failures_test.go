@@ -62,8 +62,8 @@ func (a *app) longer() {
 
 var errLost = errors.New("the line is dead")
 
-// TestHeldUp is a refresh that waits in the app, while other refreshes go on. A replay is judged by when
-// the request came.
+// TestHeldUp is a refresh that waits in the app, while other refreshes go on. A replay is
+// judged by when the request came.
 func TestHeldUp(t *testing.T) {
 	t.Parallel()
 	rows(t, newApp(t), []row{
@@ -224,8 +224,8 @@ func (r *tracer) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQuer
 	r.ended(sql)
 }
 
-// TestClientThatHangsUp: a replay that has been found out ends the session, whoever waits for the
-// answer.
+// TestClientThatHangsUp: a replay that has been found out ends the session, also where the client
+// does not wait for the answer.
 func TestClientThatHangsUp(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

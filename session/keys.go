@@ -15,11 +15,12 @@ import (
 	"github.com/pgrevoke/revoke/internal/strictjwt"
 )
 
-// Keys returns the keys as they stand: the first one that can sign signs, all of them verify. It is
-// asked at each use, from several goroutines, so keys change without a restart, and it must not block
-// for long. To change the key that signs, let all verify by the new one for longer than verifiers
-// keep a JWK Set, then put it first, and drop the old one when the sessions that it signed are over.
-// The caller does not change what it has returned.
+// Keys returns the keys as they stand: the first one that can sign signs, all of them
+// verify. It is asked at each use, from several goroutines, so keys change without a
+// restart, and it must not block for long. To change the key that signs, let all verify by
+// the new one for longer than verifiers keep a JWK Set, then put it first, and drop the old
+// one when the sessions that it signed are over. The caller does not change what it has
+// returned.
 type Keys func(ctx context.Context) ([]Key, error)
 
 // StaticKeys returns keys that do not change.
@@ -33,12 +34,12 @@ type Key struct {
 	ID      string            // kid, unique among the keys
 	Method  jwt.SigningMethod // a token with this kid and another alg is refused
 	Private any               // as Method wants it, or a Signer; nil where the key only verifies
-	Public  any               // as Method wants it; nil: derived from Private, unless that is a Signer
+	Public  any               // as Method wants it; nil: derived from a Private that is no Signer
 }
 
-// Signer signs with a key that is kept elsewhere, such as in a KMS. The signature is as JWS has it
-// (RFC 7518 §3): for ECDSA r and s side by side, not ASN.1. An error makes the call fail, and leaves
-// the session as it is. It may be called from several goroutines.
+// Signer signs with a key that is kept elsewhere, such as in a KMS. The signature is as JWS
+// has it (RFC 7518 §3): for ECDSA r and s side by side, not ASN.1. An error makes the call
+// fail, and leaves the session as it is. It may be called from several goroutines.
 type Signer interface {
 	Sign(ctx context.Context, signingString []byte) (signature []byte, err error)
 }
@@ -53,8 +54,8 @@ type PublicKey struct {
 // keysTimeout bounds a look for the key of a token where no context of a caller does.
 const keysTimeout = 5 * time.Second
 
-// PublicKeys returns the keys by which the tokens verify, for a JWK Set. Secrets of HMAC are not among
-// them. The error matches revoke.ErrUnavailable.
+// PublicKeys returns the keys by which the tokens verify, for a JWK Set. Secrets of HMAC
+// are not among them. The error matches revoke.ErrUnavailable.
 func (s *Sessions) PublicKeys(ctx context.Context) ([]PublicKey, error) {
 	keys, err := s.current(ctx)
 	if err != nil {
@@ -119,8 +120,8 @@ func (k *Key) complete(algorithms []string) error {
 	return nil
 }
 
-// key returns the key of a token, for golang-jwt. An outage of the source is the server's fault, and
-// an unknown kid is the token's.
+// key returns the key of a token, for golang-jwt. An outage of the source is the server's
+// fault, and an unknown kid is the token's.
 func (s *Sessions) key(token *jwt.Token) (any, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), keysTimeout)
 	defer cancel()

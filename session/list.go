@@ -25,12 +25,13 @@ type Session struct {
 	ExpiresAt  time.Time // its absolute end
 }
 
-// List returns the sessions of the user that can still be refreshed, the one that was used last first.
-// One that was ended, idle for too long, or revoked, also by its user or its issuer, is not among them.
-// The error matches revoke.ErrUnavailable, or no sentinel where the user is invalid.
+// List returns the sessions of the user that can still be refreshed, the one that was used
+// last first. One that was ended, idle for too long, or revoked, also by its user or its
+// issuer, is not among them. The error matches revoke.ErrUnavailable, or no sentinel where
+// the user is invalid.
 //
-// LastUsedAt is rounded down to a multiple of the lifetime of an access token. A thief who could see
-// when the owner refreshes would refresh in the shadow of that.
+// LastUsedAt is rounded down to a multiple of the lifetime of an access token. A thief who
+// could see when the owner refreshes would refresh in the shadow of that.
 func (s *Sessions) List(ctx context.Context, user revoke.User) ([]Session, error) {
 	const operation = "List"
 	if err := s.checkUser(user); err != nil {
@@ -88,9 +89,9 @@ func (r *lister) add(c *postgres.Columns) {
 	r.sessions = append(r.sessions, session)
 }
 
-// Forget blanks what is stored of the devices of the user: labels, user agents, addresses and
-// attributes. It is for a user who is deleted, beside EndAll: a refresh stores them again. The error
-// matches revoke.ErrUnavailable, or no sentinel where the user is invalid.
+// Forget blanks what is stored of the devices of the user: labels, user agents, addresses
+// and attributes. It is for a user who is deleted, beside EndAll: a refresh stores them
+// again. The error matches revoke.ErrUnavailable, or no sentinel where the user is invalid.
 func (s *Sessions) Forget(ctx context.Context, user revoke.User) error {
 	return s.inTx(ctx, "Forget", func(t *Tx) error { return t.Forget(ctx, user) })
 }

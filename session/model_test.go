@@ -20,7 +20,8 @@ type expected struct {
 	generation int64           // of the refresh token, 0 where there is none
 }
 
-// modelled is a session as the rules have it: a few numbers, no clock but its own, one step at a time.
+// modelled is a session as the rules have it: a few numbers, no clock but its own, one step
+// at a time.
 type modelled struct {
 	tokens  map[int64]session.Tokens // every refresh token that was handed out, by its generation
 	current int64
@@ -82,7 +83,7 @@ func runModel(rt *rapid.T, shared *app) {
 	}
 	m := begin()
 	first := m.tokens[1]
-	rt.Repeat(map[string]func(*rapid.T){
+	actions := map[string]func(*rapid.T){
 		"": func(rt *rapid.T) {
 			// An access token of any answer lives as long as nothing has ended the session.
 			_, err := a.validator.Validate(a.t.Context(), first.Access)
@@ -123,7 +124,7 @@ func runModel(rt *rapid.T, shared *app) {
 		},
 		"time passes": func(rt *rapid.T) {
 			d := rapid.SampledFrom([]time.Duration{
-				grace / 3, grace / 2, grace, 2 * grace, time.Hour, 6 * 24 * time.Hour, session.DefaultIdleTimeout,
+				grace / 3, grace / 3, grace / 2, grace / 2, grace, grace, grace, 2 * grace, time.Hour, 6 * 24 * time.Hour, session.DefaultIdleTimeout,
 			}).Draw(rt, "for")
 			a.pass(first, d)
 			m.now += d
@@ -162,7 +163,12 @@ func runModel(rt *rapid.T, shared *app) {
 				first = m.tokens[1]
 			}
 		},
-	})
+	}
+	// Refreshes come most often, as they do in life.
+	for _, name := range []string{"refresh again", "refresh once more", "refresh in another tab", "refresh in a third tab"} {
+		actions[name] = actions["refresh"]
+	}
+	rt.Repeat(actions)
 	// What List shows is what can be refreshed.
 	can := *m
 	reason := can.refresh(m.current).reason

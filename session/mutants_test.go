@@ -58,15 +58,15 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{"	if c.IsBound {", "	if false {"},
 		},
 		"an idle session is answered": {
-			File: "refresh.go", Tests: "TestRefused TestModel",
+			File: "refresh.go", Tests: "TestRefused",
 			Edits: []string{"case seen.usedAt()+r.idle.Microseconds() <= seen.now:", "case false:"},
 		},
 		"a session that is over is answered": {
-			File: "refresh.go", Tests: "TestRefused TestModel",
-			Edits: []string{"case expiresAt <= seen.now:", "case false:"},
+			File: "refresh.go", Tests: "TestRefused",
+			Edits: []string{"case expiresAt <= seen.now:", "case expiresAt < 0:"},
 		},
 		"two winners": {
-			File: "statements.go", Tests: "TestOneWinner TestWaits",
+			File: "statements.go", Tests: "TestWaits",
 			Edits: []string{
 				"AND s.generation {=} n.generation AND s.ended_at IS NULL\n      AND (s.refreshed_at {=} n.refreshed_at OR s.refreshed_at IS NULL AND n.refreshed_at IS NULL)\n",
 				"AND s.ended_at IS NULL\n",
@@ -93,7 +93,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{"{<=} t.now THEN 'rotate'", "{<=} t.now OR true THEN 'rotate'"},
 		},
 		"a generation above the row's rotates": {
-			File: "statements.go", Tests: "TestFailures TestModel",
+			File: "statements.go", Tests: "TestFailures",
 			Edits: []string{"THEN 'adopt'", "THEN 'rotate'"},
 		},
 		"a refreshed_at in the future stays": {

@@ -15,8 +15,7 @@ import (
 
 // Defaults and limits of the options of [New].
 const (
-	// DefaultAccessLifetime is of WithAccessLifetime: how long a token of a stolen device, of which
-	// nobody has told the app, is good for.
+	// DefaultAccessLifetime is of WithAccessLifetime: how long a copied token is good for.
 	DefaultAccessLifetime = 15 * time.Minute
 	// MinAccessLifetime is of WithAccessLifetime.
 	MinAccessLifetime = time.Second
@@ -60,8 +59,9 @@ type Grant struct {
 	Started bool // for a new session; false for a refresh
 }
 
-// WithAccessLifetime sets how long an access token is valid at most. Each lives for up to 20 % less,
-// at random. Between [MinAccessLifetime] and [MaxAccessLifetime]. Default: [DefaultAccessLifetime].
+// WithAccessLifetime sets how long an access token is valid at most. Each lives for up to
+// 20 % less, at random. Between [MinAccessLifetime] and [MaxAccessLifetime]. Default:
+// [DefaultAccessLifetime].
 func WithAccessLifetime(d time.Duration) Option {
 	return func(c *config) error {
 		if d < MinAccessLifetime || d > MaxAccessLifetime {
@@ -72,14 +72,14 @@ func WithAccessLifetime(d time.Duration) Option {
 	}
 }
 
-// WithIdleTimeout sets after how long without a refresh a session is over, by the database's clock.
-// It is longer than the lifetime of an access token and the grace together, and it holds for sessions
-// that have begun, too. Default: [DefaultIdleTimeout].
+// WithIdleTimeout sets after how long without a refresh a session is over, by the
+// database's clock. It is longer than the lifetime of an access token and the grace
+// together, and it holds for sessions that have begun, too. Default: [DefaultIdleTimeout].
 func WithIdleTimeout(d time.Duration) Option {
 	return func(c *config) error { c.idle = d; return nil }
 }
 
-// WithAbsoluteLifetime sets how long a session lasts, whatever happens, by the database's clock. It
+// WithAbsoluteLifetime sets how long a session lasts at most, by the database's clock. It
 // holds for sessions that begin from now on. At most revoke.MaxTokenLifetime. Default:
 // [DefaultAbsoluteLifetime].
 func WithAbsoluteLifetime(d time.Duration) Option {
@@ -92,10 +92,10 @@ func WithAbsoluteLifetime(d time.Duration) Option {
 	}
 }
 
-// WithGrace sets how long after a rotation the refresh token before the current one is answered, and
-// how often a refresh token rotates at most. A refresh takes a sixth of it at most. With 0 each
-// refresh rotates, and a client that loses an answer is signed out at its next refresh. Otherwise
-// between [MinGrace] and [MaxGrace]. Default: [DefaultGrace].
+// WithGrace sets how long after a rotation the refresh token before the current one is
+// answered, and how often a refresh token rotates at most. A refresh takes a sixth of it at
+// most. With 0 each refresh rotates, and a client that loses an answer is signed out at its
+// next refresh. Otherwise between [MinGrace] and [MaxGrace]. Default: [DefaultGrace].
 func WithGrace(d time.Duration) Option {
 	return func(c *config) error {
 		if d != 0 && (d < MinGrace || d > MaxGrace) {
@@ -106,9 +106,9 @@ func WithGrace(d time.Duration) Option {
 	}
 }
 
-// WithMaxSessions sets how many sessions a user may have at once. A sign-in above it ends the oldest
-// one. Two sign-ins of one user in the same instant may exceed it until the next. Default: any
-// number.
+// WithMaxSessions sets how many sessions a user may have at once. A sign-in above it ends
+// the oldest one. Two sign-ins of one user in the same instant may exceed it until the
+// next. Default: any number.
 func WithMaxSessions(n int) Option {
 	return func(c *config) error {
 		if n < 1 {
@@ -125,10 +125,10 @@ func WithoutDeviceDetails() Option {
 	return func(c *config) error { c.withoutDetails = true; return nil }
 }
 
-// WithMirror names a mirror of this process, which reads the table of revocations after each end of a
-// session that this package has committed. An end returns when it has, or after a second, so
-// that this process refuses the session's tokens. Default: none; a mirror learns of it within its
-// bound.
+// WithMirror names a mirror of this process, which reads the table of revocations after
+// each end of a session that this package has committed. An end returns when it has, or
+// after a second, so that this process refuses the session's tokens. Default: none; a
+// mirror learns of it within its bound.
 func WithMirror(mirror interface {
 	Sync(ctx context.Context) error
 }) Option {
@@ -156,10 +156,10 @@ func publicKeyAlgorithms() []string {
 	}
 }
 
-// WithClaims adds claims of the app's to each access token, such as a role. The function is asked at
-// each start and at each refresh, before the database is. It may not return a claim that the package
-// sets, nor one that is registered for a purpose of its own. Its error makes the call fail, and leaves
-// the session as it is. Default: none.
+// WithClaims adds claims of the app's to each access token, such as a role. The function is
+// asked at each start and at each refresh, before the database is. It may not return a
+// claim that the package sets, nor one that is registered for a purpose of its own. Its
+// error makes the call fail, and leaves the session as it is. Default: none.
 func WithClaims(claims func(ctx context.Context, grant Grant) (map[string]any, error)) Option {
 	return func(c *config) error {
 		if claims == nil {
@@ -170,8 +170,9 @@ func WithClaims(claims func(ctx context.Context, grant Grant) (map[string]any, e
 	}
 }
 
-// WithClock sets the clock by which access tokens are stamped. It decides of nothing else: rotation,
-// replay, idleness and the absolute end go by the database's clock. Default: [time.Now].
+// WithClock sets the clock by which access tokens are stamped. It decides of nothing else:
+// rotation, replay, idleness and the absolute end go by the database's clock. Default:
+// [time.Now].
 func WithClock(now func() time.Time) Option {
 	return func(c *config) error {
 		if now == nil {

@@ -13,15 +13,15 @@ import (
 	"github.com/pgrevoke/revoke/internal/postgres"
 )
 
-// Refresh answers a refresh token with an access token and, mostly, a refresh token. It is one round
-// trip, and takes a sixth of the grace at most.
+// Refresh answers a refresh token with an access token and, mostly, a refresh token. It is
+// one round trip, and takes a sixth of the grace at most.
 //
-// The current refresh token rotates, once in a grace at most: of any number of calls one gets the next
-// generation (Rotated). While the last rotation is younger than the grace, the token before the current
-// one is answered with the current one again, and the current one with an access token alone
-// (Repeated): the client keeps the refresh token that it has. So tabs that refresh at once, and a
-// client that has lost an answer, go on. Any other use of an older token is a replay, which ends the
-// session.
+// The current refresh token rotates, once in a grace at most: of any number of calls one
+// gets the next generation (Rotated). While the last rotation is younger than the grace,
+// the token before the current one is answered with the current one again, and the current
+// one with an access token alone (Repeated): the client keeps the refresh token that it
+// has. So tabs that refresh at once, and a client that has lost an answer, go on. Any other
+// use of an older token is a replay, which ends the session.
 //
 // An error is a [*RefreshError], and says why. After an error with reason Unavailable the client
 // repeats the call with the same token.
@@ -141,9 +141,10 @@ func repeated(tokens Tokens) Tokens {
 	return tokens
 }
 
-// again answers a call that saw its token as one that could be rotated, and did not win. It reads the
-// row in a second statement, because the first has a snapshot from before the wait. It is answered as
-// the predecessor, whatever the clock says: the winner's COMMIT may have taken longer than the grace.
+// again answers a call that saw its token as one that could be rotated, and did not win. It
+// reads the row in a second statement, because the first has a snapshot from before the
+// wait. It is answered as the predecessor, by any reading of the clock: the winner's COMMIT may
+// have taken longer than the grace.
 func (r *refresh) again(ctx context.Context, tokens Tokens) (Tokens, *RefreshError) {
 	seen := &sighting{columns: seenColumns}
 	session, user, issuer := keysOf(r.presented.user, r.presented.session.ID)
@@ -173,8 +174,8 @@ func (r *refresh) again(ctx context.Context, tokens Tokens) (Tokens, *RefreshErr
 	return tokens, nil
 }
 
-// replayed ends the session in a transaction of its own. The caller is told so only after the commit;
-// whether it still waits makes no difference to the end.
+// replayed ends the session in a transaction of its own. The caller is told so only after
+// the commit; whether it still waits makes no difference to the end.
 func (r *refresh) replayed(ctx context.Context, seen *sighting) *RefreshError {
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.deadline())
 	defer cancel()
@@ -262,8 +263,8 @@ func (r *refresh) rotate(ctx context.Context) (*sighting, error) {
 	return seen, err
 }
 
-// sighting is what one statement has seen of a session, from one snapshot. Times are in microseconds
-// since 1970, and 0 where there is none.
+// sighting is what one statement has seen of a session, from one snapshot. Times are in
+// microseconds since 1970, and 0 where there is none.
 type sighting struct {
 	circumstances.Circumstances
 	columns int

@@ -146,8 +146,9 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-// atOnce refreshes one token so many times at once, and returns the winner's answer. Each call is to
-// be answered with the generation that the winner got, or with an access token alone.
+// atOnce refreshes one token so many times at once, and returns the winner's answer. Each
+// call is to be answered with the generation that the winner got, or with an access token
+// alone.
 func (a *app) atOnce(tokens session.Tokens, calls int) session.Tokens {
 	a.t.Helper()
 	answers := make([]session.Tokens, calls)
@@ -222,8 +223,8 @@ func TestOneWinnerWithoutGrace(t *testing.T) {
 	}
 }
 
-// TestHonestUsersStaySignedIn is many sessions that are refreshed by eight tabs at once, round after
-// round.
+// TestHonestUsersStaySignedIn is many sessions that are refreshed by eight tabs at once,
+// round after round.
 func TestHonestUsersStaySignedIn(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

@@ -15,8 +15,8 @@ import (
 	"github.com/pgrevoke/revoke/internal/strictjwt"
 )
 
-// Sessions starts, refreshes, lists and ends the sessions of one issuer, which is the app. It may be
-// used from several goroutines.
+// Sessions starts, refreshes, lists and ends the sessions of one issuer, which is the app.
+// It may be used from several goroutines.
 type Sessions struct {
 	store     *revoke.Postgres
 	database  *postgres.Database
@@ -30,9 +30,9 @@ type Sessions struct {
 	config
 }
 
-// New returns the sessions of an issuer in the store's database. It does no I/O; a schema that is
-// missing or too old shows at the first use. The audience is that of the access tokens. The error says
-// which argument or option is wrong.
+// New returns the sessions of an issuer in the store's database. It does no I/O; a schema
+// that is missing or too old shows at the first use. The audience is that of the access
+// tokens. The error says which argument or option is wrong.
 func New(store *revoke.Postgres, issuer string, audience revoke.Audience, keys Keys, opts ...Option) (*Sessions, error) {
 	s, err := newSessions(store, issuer, audience, keys, opts)
 	if err != nil {
@@ -84,9 +84,10 @@ func newSessions(store *revoke.Postgres, issuer string, audience revoke.Audience
 // User returns a user of this issuer by their sub.
 func (s *Sessions) User(sub string) revoke.User { return revoke.User{Issuer: s.issuer, Subject: sub} }
 
-// NewValidator returns a validator of the access tokens. The checker is a store or a mirror. By its
-// issuer, its audience, its keys and its rules it accepts what these sessions sign, and nothing else;
-// the options may narrow that. Options of another rule or another type of token are an error.
+// NewValidator returns a validator of the access tokens. The checker is a store or a
+// mirror. By its issuer, its audience, its keys and its rules it accepts what these
+// sessions sign, and nothing else; the options may narrow that. Options of another rule or
+// another type of token are an error.
 func (s *Sessions) NewValidator(checker revoke.Checker, opts ...revoke.ValidatorOption) (*revoke.Validator, error) {
 	return revoke.NewValidator(checker, s.issuer, s.audience, jwt.Keyfunc(s.key), s.algorithms,
 		append(append([]revoke.ValidatorOption{}, opts...),
@@ -113,8 +114,8 @@ func (s *Sessions) WithSQLTx(tx revoke.SQLTx) *Tx {
 	return &Tx{s, postgres.WithinSQL(tx), s.store.WithSQLTx(tx)}
 }
 
-// inTx calls fn with a READ COMMITTED transaction of its own, again after a serialization failure or a
-// deadlock.
+// inTx calls fn with a READ COMMITTED transaction of its own, again after a serialization
+// failure or a deadlock.
 func (s *Sessions) inTx(ctx context.Context, operation string, fn func(*Tx) error) error {
 	var failed error // what fn returned, which is passed on as it is
 	err := postgres.Retry(ctx, func() error {
@@ -138,8 +139,8 @@ func (s *Sessions) fail(ctx context.Context, operation string, err error) error 
 // syncTimeout bounds how long an end waits for the mirror.
 const syncTimeout = time.Second
 
-// sync has the mirror read what has been committed. Where it does not, the mirror finds it within its
-// bound, so its error is none of the call's.
+// sync has the mirror read what has been committed. Where it does not, the mirror finds it
+// within its bound, so its error is none of the call's.
 func (s *Sessions) sync(ctx context.Context) {
 	if s.mirror == nil {
 		return
@@ -192,7 +193,8 @@ func (r *told) Scan(current postgres.Row) error {
 	return c.Err
 }
 
-// ask runs a statement that begins with the circumstances in this transaction, also one that writes.
+// ask runs a statement that begins with the circumstances in this transaction, also one
+// that writes.
 func (t *Tx) ask(ctx context.Context, columns int, read func(*postgres.Columns), sql string, args ...any) error {
 	r := told{columns: columns, read: read}
 	return t.run.Read(ctx, postgres.Statement{SQL: sql, Args: args}, &r)

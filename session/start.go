@@ -11,13 +11,14 @@ import (
 	"github.com/pgrevoke/revoke/internal/postgres"
 )
 
-// Start starts a session of a user whose credentials have been checked, and returns its tokens. The
-// epochs are those that the statement which read the credentials has read with them, by the function
-// epochs of the schema: see [revoke.Epochs]. Every token of the session carries them on, so a
-// revocation of the user that came in between ends the session too.
+// Start starts a session of a user after the app has checked the credentials, and returns its
+// tokens. The epochs are those that the statement which read the credentials has read with them,
+// by the function epochs of the schema: see [revoke.Epochs]. Every token of the session carries
+// them on, so a revocation of the user that came in between ends the session too.
 //
-// An error of the database, of the keys and of the claims of the app matches revoke.ErrUnavailable; an
-// invalid user or device matches no sentinel. Then no session has started, or nobody has its tokens.
+// An error of the database, of the keys and of the claims of the app matches
+// revoke.ErrUnavailable; an invalid user or device matches no sentinel. After an error the
+// tokens of a session that may have started are lost, and the user signs in again.
 func (s *Sessions) Start(ctx context.Context, user revoke.User, epochs revoke.Epochs, device Device) (tokens Tokens, err error) {
 	ended := false
 	err = s.inTx(ctx, "Start", func(t *Tx) error {

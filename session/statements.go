@@ -6,9 +6,10 @@ import (
 	"github.com/pgrevoke/revoke/internal/postgres"
 )
 
-// statements are all that this package sends, each once. For what stands in braces, and for how
-// values are written, see internal/postgres. Each finds its row by the primary key, but for list,
-// lock, excess and forget, which use the index on user_key, and sweep, which uses that on expires_at.
+// statements are all that this package sends, each once. For what stands in braces, and for
+// how values are written, see internal/postgres. Each finds its row by the primary key, but
+// for list, lock, excess and forget, which use the index on user_key, and sweep, which uses
+// that on expires_at.
 type statements struct {
 	durable                    string
 	start                      string
@@ -58,9 +59,9 @@ const startSQL = `WITH clock AS MATERIALIZED (SELECT pg_catalog.clock_timestamp(
     RETURNING started_at, expires_at)
 SELECT {circumstances}, {micros w.started_at}::pg_catalog.text, {micros w.expires_at}::pg_catalog.text FROM written AS w`
 
-// seenSQL is what a refresh is judged by, from one snapshot and by one reading of the clock: what is
-// revoked, and the row, both of which may be missing. $1 is the key of the session, $2 that of the
-// user, $3 that of the issuer.
+// seenSQL is what a refresh is judged by, from one snapshot and by one reading of the
+// clock: what is revoked, and the row, both of which may be missing. $1 is the key of the
+// session, $2 that of the user, $3 that of the issuer.
 const seenSQL = `clock AS MATERIALIZED (SELECT pg_catalog.clock_timestamp() AS now),
 told AS MATERIALIZED (
     SELECT clock.now,
@@ -80,22 +81,23 @@ const columnsSQL = `{circumstances}, {micros t.now}::pg_catalog.text, coalesce(t
 const seeSQL = `WITH {seen}
 SELECT {columns} FROM told AS t LEFT JOIN {schema}.sessions AS s ON s.key {=} $1::pg_catalog.uuid AND s.user_key {=} $2::pg_catalog.uuid`
 
-// A refresh is this one statement. What it does is decided by what its snapshot shows, by one reading
-// of the clock:
+// A refresh is this one statement. What it does is decided by what its snapshot shows, by
+// one reading of the clock:
 //
-//   - rotate: the presented generation ($4) is the current one, and the last rotation is a grace ago
-//     or longer. A session that was not refreshed yet has had no rotation.
+//   - rotate: the presented generation ($4) is the current one, and the last rotation is a
+//     grace ago or longer. A session that was not refreshed yet has had no rotation.
 //   - adopt: the presented generation is above the row's. It was signed, so a failover has lost the
 //     commit of its rotation.
-//   - set: the last rotation lies in the future, because the clock was set back. It is set to now, so
-//     that the grace does not last until the clock has caught up.
+//   - set: the last rotation lies in the future, because the clock was set back. It is set
+//     to now, so that the grace does not last until the clock has caught up.
 //
-// It does nothing to a session that is ended, bound to a key, over, idle, another client's or revoked,
-// by the epochs of the token ($5 and $6), which also may not be ahead.
+// It does nothing to a session that is ended, bound to a key, over, idle, another client's
+// or revoked, by the epochs of the token ($5 and $6), which also may not be ahead.
 //
-// The row is locked first, and only if it still is as the snapshot shows. So there is one winner, and
-// refreshed_at is read off the clock after the last wait: what the SET list of an UPDATE computes
-// before a wait stands where the transaction that it waited for was rolled back.
+// The row is locked first, and only if it still is as the snapshot shows. So there is one
+// winner, and refreshed_at is read off the clock after the last wait: what the SET list of
+// an UPDATE computes before a wait stands where the transaction that it waited for was
+// rolled back.
 const refreshSQL = `WITH {seen},
 seen AS MATERIALIZED (
     SELECT s.*, CASE
@@ -127,8 +129,8 @@ written AS (
 SELECT {columns}, coalesce(s.action, ''), coalesce(({micros w.refreshed_at})::pg_catalog.text, '')
 FROM told AS t LEFT JOIN seen AS s ON true LEFT JOIN written AS w ON true`
 
-// liveSQL says which rows s can be refreshed, by the clock c.now. $1 is the key of the user, $2 that of
-// the issuer, $3 the idle timeout in seconds.
+// liveSQL says which rows s can be refreshed, by the clock c.now. $1 is the key of the
+// user, $2 that of the issuer, $3 the idle timeout in seconds.
 const liveSQL = `s.user_key {=} $1::pg_catalog.uuid AND s.ended_at IS NULL AND s.expires_at {>} c.now
   AND (coalesce(s.refreshed_at, s.started_at) {+} {seconds $3}) {>} c.now
   AND NOT EXISTS (SELECT FROM {schema}.revocations AS r WHERE r.key {=} s.key)

@@ -24,7 +24,7 @@ const accessType = "at+jwt"
 type Tokens struct {
 	Access           string         // the access token
 	AccessExpiresAt  time.Time      // by the app's clock
-	Refresh          string         // the refresh token; empty: the client keeps the one that it has
+	Refresh          string         // the refresh token; empty: the client keeps its own
 	RefreshExpiresAt time.Time      // the absolute end of the session
 	Session          revoke.Session // what both belong to
 	User             revoke.User
@@ -121,8 +121,8 @@ func (s *Sessions) readRefresh(text string) (g signed, fault error, invalid erro
 // errBound refuses a session that is bound to a key.
 var errBound = errors.New("the session is bound to a key, and this version knows no proof of one")
 
-// mint signs the two tokens of a session: an access token, and the refresh token of this generation.
-// Nothing is known yet of what the client gets of them.
+// mint signs the two tokens of a session: an access token, and the refresh token of this
+// generation. Nothing is known yet of what the client gets of them.
 func (s *Sessions) mint(ctx context.Context, g signed, started bool) (Tokens, error) {
 	key, err := s.signing(ctx)
 	if err != nil {

@@ -60,7 +60,8 @@ func TestTokens(t *testing.T) {
 			t.Errorf("the refresh token expires at %v, %v", exp, tokens.RefreshExpiresAt)
 		}
 	}
-	// A refresh token does not tell when it was rotated: but for the generation it is the first one.
+	// A refresh token does not tell when it was rotated: but for the generation it is the
+	// first one.
 	if one, two := payload(t, first.Refresh), payload(t, second.Refresh); strings.Replace(one, `"generation":1`, `"generation":2`, 1) != two {
 		t.Errorf("%s became %s", one, two)
 	}
@@ -232,7 +233,7 @@ func TestNew(t *testing.T) {
 			}
 		})
 	}
-	// The validator is of these tokens, whatever options it is given.
+	// No option makes the validator one of other tokens.
 	sessions := testkit.Value(session.New(store, testkit.Issuer, audience, signer()))(t)
 	for _, opt := range []revoke.ValidatorOption{revoke.WithIssueTime(), revoke.WithoutSession()} {
 		if _, err := sessions.NewValidator(store, opt); err == nil {

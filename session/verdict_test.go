@@ -61,7 +61,10 @@ func TestRefused(t *testing.T) {
 				{func(tokens session.Tokens) { testkit.Must(t, a.store.RevokeSession(t.Context(), tokens.Session)) }, session.Ended},
 				{func(tokens session.Tokens) { testkit.Must(t, a.End(t.Context(), a.user, tokens.Session.ID)) }, session.Ended},
 				{func(tokens session.Tokens) { a.pass(tokens, session.DefaultIdleTimeout) }, session.Idle},
-				{func(tokens session.Tokens) { a.pass(tokens, session.DefaultAbsoluteLifetime) }, session.Over},
+				{func(tokens session.Tokens) {
+					a.pass(tokens, session.DefaultAbsoluteLifetime)
+					testkit.Exec(t, a.pool, "UPDATE revoke.sessions SET refreshed_at = clock_timestamp() - interval '1 hour' WHERE sid = $1", tokens.Session.ID)
+				}, session.Over},
 				{func(session.Tokens) { testkit.Value(a.EndAll(t.Context(), a.user))(t) }, session.Revoked},
 			} {
 				second := a.rotates(a.start())

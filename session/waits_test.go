@@ -19,8 +19,8 @@ type answer struct {
 	err    error
 }
 
-// whileHeld begins a transaction, has hold write in it, makes a call that waits for it, and then calls
-// end. It returns the answer of the call.
+// whileHeld begins a transaction, has hold write in it, makes a call that waits for it, and
+// then calls end. It returns the answer of the call.
 func (a *app) whileHeld(hold func(tx pgx.Tx) error, call func(ctx context.Context) (session.Tokens, error), end func(tx pgx.Tx) error) answer {
 	a.t.Helper()
 	ctx := a.t.Context()
@@ -59,8 +59,8 @@ func (a *app) refreshing(tokens session.Tokens) func(ctx context.Context) (sessi
 	return func(ctx context.Context) (session.Tokens, error) { return a.Refresh(ctx, tokens.Refresh, browser) }
 }
 
-// TestWaits is a refresh that waits for another transaction with its row. Each case has the pool of the
-// app for itself.
+// TestWaits is a refresh that waits for another transaction with its row. Each case has the
+// pool of the app for itself.
 func TestWaits(t *testing.T) {
 	t.Parallel()
 	shared := newApp(t)
@@ -142,7 +142,8 @@ func TestWaits(t *testing.T) {
 				t.Errorf("%v", failed)
 			}
 			testkit.Must(t, tx.Rollback(ctx))
-			// The statement may have gone on when the lock was free. The same token is good in any case.
+			// The statement may have gone on when the lock was free. The same token is good
+			// in any case.
 			if got, err := a.Refresh(ctx, first.Refresh, browser); err != nil || got.Refresh == "" {
 				t.Errorf("Refresh = %+v, %v", got, err)
 			}
@@ -168,8 +169,8 @@ func TestWaits(t *testing.T) {
 	}
 }
 
-// TestRevocationsBesideARotation: a revocation that has not committed lets a session rotate, and ends
-// what it has minted when it commits.
+// TestRevocationsBesideARotation: a revocation that has not committed lets a session
+// rotate, and ends what it has minted when it commits.
 func TestRevocationsBesideARotation(t *testing.T) {
 	t.Parallel()
 	a := newApp(t)

@@ -1,5 +1,5 @@
-// Package postgres is how the packages revoke and session speak to Postgres: statements, how they run,
-// and how values are written so that no setting of a connection changes them.
+// Package postgres is how the packages revoke and session speak to Postgres: statements,
+// how they run, and how values are written so that no setting of a connection changes them.
 package postgres
 
 import (

@@ -79,8 +79,8 @@ const ConfirmationClaim = "cnf"
 // ActorClaim is the name of the claim that names who acts for the subject (RFC 8693 §4.1).
 const ActorClaim = "act"
 
-// The claims of a refresh token beside those that identify it: the client that it was issued to (RFC
-// 9068 §2.2), and how often it has been rotated.
+// The claims of a refresh token beside those that identify it: the client that it was
+// issued to (RFC 9068 §2.2), and how often it has been rotated.
 const (
 	ClientClaim     = "client_id"
 	GenerationClaim = "generation"
