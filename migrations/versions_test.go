@@ -11,10 +11,10 @@ import (
 )
 
 // downAll takes back every migration.
-func downAll(t *testing.T, pool *pgxpool.Pool, opts ...migrations.Option) {
+func downAll(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	for range versions(t) {
-		testkit.Must(t, migrations.Down(t.Context(), pool, opts...))
+		testkit.Must(t, migrations.Down(t.Context(), pool))
 	}
 }
 

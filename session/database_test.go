@@ -176,7 +176,7 @@ func TestMissingSchema(t *testing.T) {
 	if !strings.Contains(err.Error(), "migrations.Up") {
 		t.Errorf("Start = %v", err)
 	}
-	if failed := a.fails(first, session.Unavailable); !strings.Contains(failed.Error(), "migrations.Up") {
+	if failed := a.failure(first, session.Unavailable); !strings.Contains(failed.Error(), "migrations.Up") {
 		t.Errorf("Refresh = %v", failed)
 	}
 }

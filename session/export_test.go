@@ -9,8 +9,8 @@ import (
 // AllSQL are all statements, in the default schema.
 func AllSQL() (all []string) {
 	s := reflect.ValueOf(newStatements(revoke.DefaultSchema))
-	for i := range s.NumField() {
-		all = append(all, s.Field(i).String())
+	for _, statement := range s.Fields() {
+		all = append(all, statement.String())
 	}
 	return all
 }

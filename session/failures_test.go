@@ -67,7 +67,7 @@ var errLost = errors.New("the line is dead")
 func TestHeldUp(t *testing.T) {
 	t.Parallel()
 	rows(t, newApp(t), []row{
-		{"the grace ends meanwhile", func(t *testing.T, a *app) {
+		{"the grace ends meanwhile", func(a *app) {
 			first := a.start()
 			second := a.rotates(first)
 			slow := a.signing((&remote{func(ctx context.Context) error {
@@ -78,7 +78,7 @@ func TestHeldUp(t *testing.T) {
 			}}).keys())
 			slow.answersPredecessor(first, second)
 		}},
-		{"the last rotation is later than the request", func(t *testing.T, a *app) {
+		{"the last rotation is later than the request", func(a *app) {
 			first := a.start()
 			second := a.rotates(first)
 			a.pass(first, grace)
@@ -99,7 +99,8 @@ func TestHeldUp(t *testing.T) {
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	rows(t, newApp(t), []row{
-		{"a signer that fails", func(t *testing.T, a *app) {
+		{"a signer that fails", func(a *app) {
+			t := a.t
 			first := a.start()
 			before := a.state(first)
 			for fails := range int32(2) {
@@ -110,7 +111,7 @@ func TestFailures(t *testing.T) {
 					}
 					return nil
 				}}).keys())
-				if failed := broken.fails(first, session.Unavailable); !errors.Is(failed, errLost) {
+				if failed := broken.failure(first, session.Unavailable); !errors.Is(failed, errLost) {
 					t.Errorf("%v", failed)
 				}
 			}
@@ -119,10 +120,11 @@ func TestFailures(t *testing.T) {
 			}
 			a.rotates(first)
 		}},
-		{"keys that cannot be had", func(t *testing.T, a *app) {
+		{"keys that cannot be had", func(a *app) {
+			t := a.t
 			first := a.start()
 			broken := a.signing(func(context.Context) ([]session.Key, error) { return nil, errLost })
-			if failed := broken.fails(first, session.Unavailable); !errors.Is(failed, errLost) {
+			if failed := broken.failure(first, session.Unavailable); !errors.Is(failed, errLost) {
 				t.Errorf("%v", failed)
 			}
 			if _, err := broken.Start(t.Context(), a.user, revoke.Epochs{}, browser); !errors.Is(err, revoke.ErrUnavailable) || !errors.Is(err, errLost) {
@@ -135,12 +137,13 @@ func TestFailures(t *testing.T) {
 			testkit.WantError(t, err, revoke.ErrUnavailable)
 			testkit.WantError(t, broken.EndToken(t.Context(), first.Refresh), revoke.ErrUnavailable)
 		}},
-		{"claims that cannot be had", func(t *testing.T, a *app) {
+		{"claims that cannot be had", func(a *app) {
+			t := a.t
 			first := a.start()
 			before := a.state(first)
 			for _, cause := range []error{errLost, revoke.ErrRevoked} {
 				broken := a.with(session.WithClaims(func(context.Context, session.Grant) (map[string]any, error) { return nil, cause }))
-				if failed := broken.fails(first, session.Unavailable); !strings.Contains(failed.Error(), cause.Error()) {
+				if failed := broken.failure(first, session.Unavailable); !strings.Contains(failed.Error(), cause.Error()) {
 					t.Errorf("%v", failed)
 				}
 			}
@@ -148,7 +151,8 @@ func TestFailures(t *testing.T) {
 				t.Errorf("%s became %s", before, after)
 			}
 		}},
-		{"a failover that lost the rotation", func(t *testing.T, a *app) {
+		{"a failover that lost the rotation", func(a *app) {
+			t := a.t
 			first := a.start()
 			second := a.rotates(first)
 			testkit.Exec(t, a.pool, "UPDATE revoke.sessions SET generation = 1, refreshed_at = NULL WHERE sid = $1", first.Session.ID)
@@ -160,7 +164,8 @@ func TestFailures(t *testing.T) {
 			a.pass(first, grace)
 			a.rotates(second)
 		}},
-		{"a clock that was set back", func(t *testing.T, a *app) {
+		{"a clock that was set back", func(a *app) {
+			t := a.t
 			first := a.start()
 			second := a.rotates(first)
 			testkit.Exec(t, a.pool, "UPDATE revoke.sessions SET refreshed_at = clock_timestamp() + interval '1 hour' WHERE sid = $1", first.Session.ID)
@@ -176,7 +181,7 @@ func TestFailures(t *testing.T) {
 			a.pass(first, grace)
 			a.rotates(second)
 		}},
-		{"an app with a wrong clock", func(_ *testing.T, a *app) {
+		{"an app with a wrong clock", func(a *app) {
 			for _, wrong := range []time.Duration{-100 * 24 * time.Hour, -time.Hour, time.Hour, 100 * 24 * time.Hour} {
 				odd := a.with(session.WithClock(func() time.Time { return time.Now().Add(wrong) }))
 				first := odd.start()

@@ -110,7 +110,7 @@ func runModel(rt *rapid.T, shared *app) {
 				generation := int64(0)
 				if got.Refresh != "" {
 					_, claims := decoded(a.t, got.Refresh)
-					generation = int64(claims["generation"].(float64))
+					generation = number(claims, "generation")
 				}
 				if (expected{outcome: got.Outcome, generation: generation}) != want {
 					rt.Fatalf("generation %d was answered with %s %d, want %+v", presented, got.Outcome, generation, want)

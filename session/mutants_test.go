@@ -22,7 +22,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{"case came < seen.refreshedAt:", "case false:"},
 		},
 		"the predecessor is answered for ever": {
-			File: "refresh.go", Tests: "TestRotation TestModel",
+			File: "refresh.go", Tests: "TestRotation",
 			Edits: []string{"case presented.generation == seen.generation-1 && came < seen.refreshedAt+r.grace.Microseconds():", "case presented.generation == seen.generation-1:"},
 		},
 		"any ancestor is answered within the grace": {

@@ -15,10 +15,11 @@ import (
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	rows(t, newApp(t), []row{
-		{"a start counts as no rotation", func(_ *testing.T, a *app) {
+		{"a start counts as no rotation", func(a *app) {
 			a.rotates(a.start())
 		}},
-		{"the next generation belongs to the same session", func(t *testing.T, a *app) {
+		{"the next generation belongs to the same session", func(a *app) {
+			t := a.t
 			first := a.start()
 			second := a.rotates(first)
 			if second.Session != first.Session || second.User != a.user || !second.RefreshExpiresAt.Equal(first.RefreshExpiresAt) || a.generation(first) != 2 {
@@ -27,7 +28,7 @@ func TestRotation(t *testing.T) {
 			a.accepts(first, true)
 			a.accepts(second, true)
 		}},
-		{"at most one rotation per grace", func(_ *testing.T, a *app) {
+		{"at most one rotation per grace", func(a *app) {
 			second := a.rotates(a.start())
 			for range 3 {
 				a.answersCurrent(second)
@@ -37,7 +38,8 @@ func TestRotation(t *testing.T) {
 			a.pass(second, 10*time.Second)
 			a.rotates(second)
 		}},
-		{"a repeat of the current generation keeps the refresh token", func(t *testing.T, a *app) {
+		{"a repeat of the current generation keeps the refresh token", func(a *app) {
+			t := a.t
 			second := a.rotates(a.start())
 			again := a.answersCurrent(second)
 			a.accepts(again, true)
@@ -45,14 +47,14 @@ func TestRotation(t *testing.T) {
 				t.Errorf("generation %d", a.generation(second))
 			}
 		}},
-		{"the predecessor is answered within the grace", func(_ *testing.T, a *app) {
+		{"the predecessor is answered within the grace", func(a *app) {
 			first := a.start()
 			second := a.rotates(first)
 			a.answersPredecessor(first, second)
 			a.pass(first, grace-10*time.Second)
 			a.answersPredecessor(first, second)
 		}},
-		{"the grace does not slide", func(_ *testing.T, a *app) {
+		{"the grace does not slide", func(a *app) {
 			first := a.start()
 			second := a.rotates(first)
 			for range 3 {
@@ -63,12 +65,13 @@ func TestRotation(t *testing.T) {
 			a.pass(first, grace/4)
 			a.fails(first, session.Replayed)
 		}},
-		{"the predecessor after the grace is a replay", func(t *testing.T, a *app) {
+		{"the predecessor after the grace is a replay", func(a *app) {
+			t := a.t
 			first := a.start()
 			second := a.rotates(first)
 			other := a.start()
 			a.pass(first, grace)
-			failed := a.fails(first, session.Replayed)
+			failed := a.failure(first, session.Replayed)
 			if failed.Presented != 1 || failed.Current != 2 || failed.Session != first.Session || failed.User != a.user ||
 				failed.RefreshedAt.IsZero() || failed.At.Sub(failed.RefreshedAt) < grace {
 				t.Errorf("%+v", failed)
@@ -84,7 +87,7 @@ func TestRotation(t *testing.T) {
 				t.Errorf("the reason is %q", reason)
 			}
 		}},
-		{"a grandparent is a replay within the grace too", func(_ *testing.T, a *app) {
+		{"a grandparent is a replay within the grace too", func(a *app) {
 			first := a.start()
 			second := a.rotates(first)
 			a.pass(first, grace)
@@ -92,13 +95,13 @@ func TestRotation(t *testing.T) {
 			a.fails(first, session.Replayed)
 			a.fails(second, session.Ended)
 		}},
-		{"the thief uses the copy first", func(_ *testing.T, a *app) { // S1 R1 S2 R1
+		{"the thief uses the copy first", func(a *app) { // S1 R1 S2 R1
 			first := a.start()
 			a.rotates(first)
 			a.pass(first, grace)
 			a.fails(first, session.Replayed)
 		}},
-		{"the owner uses the copy first", func(_ *testing.T, a *app) { // S1 R1 R2 S2 R1
+		{"the owner uses the copy first", func(a *app) { // S1 R1 R2 S2 R1
 			first := a.start()
 			second := a.rotates(first)
 			a.pass(first, grace)
@@ -107,7 +110,7 @@ func TestRotation(t *testing.T) {
 			a.fails(first, session.Replayed)
 			a.fails(third, session.Ended)
 		}},
-		{"any older generation is a replay", func(_ *testing.T, a *app) {
+		{"any older generation is a replay", func(a *app) {
 			generations := []session.Tokens{a.start()}
 			for range 5 {
 				last := generations[len(generations)-1]
@@ -119,20 +122,20 @@ func TestRotation(t *testing.T) {
 				a.accepts(tokens, false)
 			}
 		}},
-		{"two tabs of two sign-ins are two sessions", func(_ *testing.T, a *app) {
+		{"two tabs of two sign-ins are two sessions", func(a *app) {
 			one, two := a.start(), a.start()
 			a.rotates(one)
 			a.pass(one, grace)
 			a.fails(one, session.Replayed)
 			a.rotates(two)
 		}},
-		{"a restart forgets nothing", func(_ *testing.T, a *app) {
+		{"a restart forgets nothing", func(a *app) {
 			first := a.start()
 			a.rotates(first)
 			a.pass(first, grace)
 			a.with().fails(first, session.Replayed)
 		}},
-		{"with grace 0 each refresh rotates, and a second use is a replay", func(_ *testing.T, a *app) {
+		{"with grace 0 each refresh rotates, and a second use is a replay", func(a *app) {
 			strict := a.with(session.WithGrace(0))
 			first := strict.start()
 			second := strict.rotates(first)

@@ -51,6 +51,7 @@ func onStore(t *testing.T, store *revoke.Postgres, pool *pgxpool.Pool, opts ...s
 
 // as is the app for a test of its own, with a user of its own.
 func (a *app) as(t *testing.T) *app {
+	t.Helper()
 	other := *a
 	other.t, other.user = t, a.User("user-"+rand.Text())
 	return &other
@@ -70,14 +71,14 @@ func rows(t *testing.T, a *app, tests []row) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			test.run(t, a.as(t))
+			test.run(a.as(t))
 		})
 	}
 }
 
 type row struct {
 	name string
-	run  func(t *testing.T, a *app)
+	run  func(a *app)
 }
 
 // start signs ada in.
@@ -134,7 +135,15 @@ func (a *app) answersPredecessor(tokens, current session.Tokens) {
 }
 
 // fails wants a reason.
-func (a *app) fails(tokens session.Tokens, want session.Reason) *session.RefreshError {
+func (a *app) fails(tokens session.Tokens, want session.Reason) {
+	a.t.Helper()
+	if a.failure(tokens, want) == nil {
+		a.t.Fatal("no error")
+	}
+}
+
+// failure wants a reason, and returns the error.
+func (a *app) failure(tokens session.Tokens, want session.Reason) *session.RefreshError {
 	a.t.Helper()
 	got, err := a.Refresh(a.t.Context(), tokens.Refresh, browser)
 	var failed *session.RefreshError
@@ -149,7 +158,7 @@ func (a *app) fails(tokens session.Tokens, want session.Reason) *session.Refresh
 		sentinel = revoke.ErrUnavailable
 	}
 	testkit.WantError(a.t, err, sentinel)
-	if failed.IsOver() != (sentinel == revoke.ErrRevoked) {
+	if over := want != session.Unknown && want != session.Invalid && want != session.Unavailable; failed.IsOver() != over {
 		a.t.Errorf("IsOver of %s = %v", want, failed.IsOver())
 	}
 	return failed
@@ -171,6 +180,12 @@ func (a *app) accepts(tokens session.Tokens, want bool) {
 	if !want {
 		testkit.WantError(a.t, err, revoke.ErrRevoked)
 	}
+}
+
+// number is a claim that is a number, 0 where it is none.
+func number(claims map[string]any, name string) int64 {
+	value, _ := claims[name].(float64)
+	return int64(value)
 }
 
 // payload is the payload of a token, undecoded.

@@ -62,7 +62,7 @@ func newSessions(store *revoke.Postgres, issuer string, audience revoke.Audience
 			return nil, err
 		}
 	}
-	if err := s.config.check(); err != nil {
+	if err := s.check(); err != nil {
 		return nil, err
 	}
 	stmts := newStatements(store.Schema())

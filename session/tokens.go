@@ -129,11 +129,11 @@ func (s *Sessions) mint(ctx context.Context, g signed, started bool) (Tokens, er
 		return Tokens{}, err
 	}
 	tokens := Tokens{RefreshExpiresAt: g.expiresAt, Session: g.session, User: g.user, Client: g.client}
-	claims, err := s.accessClaims(ctx, g, started)
+	claims, expiresAt, err := s.accessClaims(ctx, g, started)
 	if err != nil {
 		return Tokens{}, err
 	}
-	tokens.AccessExpiresAt = time.Unix(claims["exp"].(int64), 0).UTC()
+	tokens.AccessExpiresAt = time.Unix(expiresAt, 0).UTC()
 	if tokens.Access, err = key.sign(ctx, accessType, claims); err != nil {
 		return Tokens{}, fmt.Errorf("the access token cannot be signed: %w", err)
 	}
@@ -146,29 +146,29 @@ func (s *Sessions) mint(ctx context.Context, g signed, started bool) (Tokens, er
 	return tokens, nil
 }
 
-// accessClaims returns the claims of an access token: those of the app, and ours.
-func (s *Sessions) accessClaims(ctx context.Context, g signed, started bool) (jwt.MapClaims, error) {
-	claims := jwt.MapClaims{}
-	if s.config.claims != nil {
-		extra, err := s.config.claims(ctx, Grant{User: g.user, Session: g.session, Client: g.client, Started: started})
+// accessClaims returns the claims of an access token, those of the app and ours, and its exp.
+func (s *Sessions) accessClaims(ctx context.Context, g signed, started bool) (claims jwt.MapClaims, expiresAt int64, err error) {
+	claims = jwt.MapClaims{}
+	if s.claims != nil {
+		extra, err := s.claims(ctx, Grant{User: g.user, Session: g.session, Client: g.client, Started: started})
 		if err != nil {
-			return nil, fmt.Errorf("the claims of the app: %w", err)
+			return nil, 0, fmt.Errorf("the claims of the app: %w", err)
 		}
 		if err := checkExtra(extra); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		maps.Copy(claims, extra)
 	}
 	lifetime, err := varied(s.access)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	now := s.now()
 	ours, err := revoke.NewClaims(g.user, lifetime, s.audience, g.epochs, revoke.WithSessionID(g.session.ID), revoke.WithIssuedAt(now))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	expiresAt := min(ours.ExpiresAt.Unix(), g.expiresAt.Unix())
+	expiresAt = min(ours.ExpiresAt.Unix(), g.expiresAt.Unix())
 	maps.Copy(claims, jwt.MapClaims{
 		"iss": ours.Issuer, "sub": ours.Subject, "jti": ours.ID, "sid": ours.SessionID,
 		"iat": min(ours.IssuedAt.Unix(), expiresAt), "exp": expiresAt,
@@ -180,7 +180,7 @@ func (s *Sessions) accessClaims(ctx context.Context, g signed, started bool) (jw
 	if g.client != "" {
 		claims[strictjwt.ClientClaim] = g.client
 	}
-	return claims, nil
+	return claims, expiresAt, nil
 }
 
 // varied shortens a lifetime by up to 20 %, and to no less than a second. A thief who refreshes in

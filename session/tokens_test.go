@@ -56,7 +56,7 @@ func TestTokens(t *testing.T) {
 			claims["sub"] != "ada" || claims["sid"] != first.Session.ID || claims["client_id"] != "phone" || claims["generation"] != float64(i+1) {
 			t.Errorf("refresh token %v %v", header, claims)
 		}
-		if exp := time.Unix(int64(claims["exp"].(float64)), 0); !exp.Equal(tokens.RefreshExpiresAt) || !exp.Equal(first.RefreshExpiresAt) {
+		if exp := time.Unix(number(claims, "exp"), 0); !exp.Equal(tokens.RefreshExpiresAt) || !exp.Equal(first.RefreshExpiresAt) {
 			t.Errorf("the refresh token expires at %v, %v", exp, tokens.RefreshExpiresAt)
 		}
 	}

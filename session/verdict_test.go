@@ -23,8 +23,8 @@ func (a *app) forgeAs(tokens session.Tokens, typ string, changes map[string]any)
 	a.t.Helper()
 	claims := jwt.MapClaims{}
 	testkit.Must(a.t, json.Unmarshal([]byte(payload(a.t, tokens.Refresh)), &claims))
-	for _, number := range []string{"iat", "exp", "generation"} {
-		claims[number] = int64(claims[number].(float64))
+	for _, name := range []string{"iat", "exp", "generation"} {
+		claims[name] = number(claims, name)
 	}
 	claims["epochs"] = json.RawMessage(`[0,0]`)
 	for name, value := range changes {
@@ -42,18 +42,20 @@ func (a *app) forgeAs(tokens session.Tokens, typ string, changes map[string]any)
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	rows(t, newApp(t), []row{
-		{"the user was revoked", func(t *testing.T, a *app) {
+		{"the user was revoked", func(a *app) {
+			t := a.t
 			first := a.start()
 			second := a.rotates(first)
 			testkit.Value(a.store.RevokeUser(t.Context(), a.user))(t)
 			for _, tokens := range []session.Tokens{first, second} {
-				if failed := a.fails(tokens, session.Revoked); failed.Scope != revoke.ScopeUser {
+				if failed := a.failure(tokens, session.Revoked); failed.Scope != revoke.ScopeUser {
 					t.Errorf("scope %q", failed.Scope)
 				}
 			}
 			a.rotates(a.start())
 		}},
-		{"a refused refresh rotates nothing", func(t *testing.T, a *app) {
+		{"a refused refresh rotates nothing", func(a *app) {
+			t := a.t
 			for _, test := range []struct {
 				end  func(tokens session.Tokens)
 				want session.Reason
@@ -77,27 +79,30 @@ func TestRefused(t *testing.T) {
 				}
 			}
 		}},
-		{"the user was revoked, and the row says otherwise", func(t *testing.T, a *app) {
+		{"the user was revoked, and the row says otherwise", func(a *app) {
+			t := a.t
 			first := a.start()
 			epochs := testkit.Value(a.store.RevokeUser(t.Context(), a.user))(t)
 			testkit.Exec(t, a.pool, "UPDATE revoke.sessions SET user_epoch = $2 WHERE sid = $1", first.Session.ID, epochs.User)
 			a.fails(first, session.Revoked) // by the epochs of the token
 		}},
-		{"the session was ended by an identity provider", func(t *testing.T, a *app) {
+		{"the session was ended by an identity provider", func(a *app) {
+			t := a.t
 			first := a.start()
 			second := a.rotates(first)
 			testkit.Must(t, a.store.RevokeSession(t.Context(), first.Session))
 			a.fails(first, session.Ended)
 			a.fails(second, session.Ended)
 		}},
-		{"the session was signed out, within the grace too", func(t *testing.T, a *app) {
+		{"the session was signed out, within the grace too", func(a *app) {
+			t := a.t
 			first := a.start()
 			second := a.rotates(first)
 			testkit.Must(t, a.End(t.Context(), a.user, first.Session.ID))
 			a.fails(first, session.Ended)
 			a.fails(second, session.Ended)
 		}},
-		{"idle", func(_ *testing.T, a *app) {
+		{"idle", func(a *app) {
 			first := a.start()
 			a.pass(first, session.DefaultIdleTimeout-time.Minute)
 			second := a.rotates(first)
@@ -110,7 +115,7 @@ func TestRefused(t *testing.T) {
 			a.pass(never, session.DefaultIdleTimeout)
 			a.fails(never, session.Idle)
 		}},
-		{"over", func(_ *testing.T, a *app) {
+		{"over", func(a *app) {
 			tokens := a.start()
 			for range 9 {
 				a.pass(tokens, 9*24*time.Hour)
@@ -119,23 +124,26 @@ func TestRefused(t *testing.T) {
 			a.pass(tokens, 9*24*time.Hour)
 			a.fails(tokens, session.Over) // refreshing does not move the absolute end
 		}},
-		{"unknown", func(t *testing.T, a *app) {
+		{"unknown", func(a *app) {
+			t := a.t
 			first := a.start()
 			testkit.Exec(t, a.pool, "DELETE FROM revoke.sessions WHERE sid = $1", first.Session.ID)
 			a.fails(first, session.Unknown)
 		}},
-		{"swept", func(t *testing.T, a *app) {
+		{"swept", func(a *app) {
+			t := a.t
 			first := a.start()
 			testkit.Exec(t, a.pool, "DELETE FROM revoke.sessions WHERE sid = $1", first.Session.ID)
 			now := time.Now().Unix()
 			a.fails(a.forge(first, map[string]any{"iat": now - 7300, "exp": now - 3700}), session.Over)
 		}},
-		{"another user's session", func(_ *testing.T, a *app) {
+		{"another user's session", func(a *app) {
 			first := a.start()
 			a.fails(a.forge(first, map[string]any{"sub": "eve"}), session.Unknown)
 			a.rotates(first)
 		}},
-		{"epochs that are ahead", func(t *testing.T, a *app) {
+		{"epochs that are ahead", func(a *app) {
+			t := a.t
 			first := a.start()
 			before := a.state(first)
 			ahead := time.Now().Add(time.Hour).UnixMicro()
@@ -146,7 +154,8 @@ func TestRefused(t *testing.T) {
 			}
 			a.rotates(first)
 		}},
-		{"another client", func(t *testing.T, a *app) {
+		{"another client", func(a *app) {
+			t := a.t
 			first := testkit.Value(a.Start(t.Context(), a.user, revoke.Epochs{}, session.Device{Client: "phone"}))(t)
 			before := a.state(first)
 			for _, client := range []string{"", "tablet"} {
@@ -172,7 +181,8 @@ func TestRefused(t *testing.T) {
 				t.Errorf("%s became %s", before, after)
 			}
 		}},
-		{"a replay by another client ends nothing", func(t *testing.T, a *app) {
+		{"a replay by another client ends nothing", func(a *app) {
+			t := a.t
 			first := testkit.Value(a.Start(t.Context(), a.user, revoke.Epochs{}, session.Device{Client: "phone"}))(t)
 			second := testkit.Value(a.Refresh(t.Context(), first.Refresh, session.Device{Client: "phone"}))(t)
 			a.pass(first, grace)
@@ -180,7 +190,8 @@ func TestRefused(t *testing.T) {
 			testkit.WantError(t, err, revoke.ErrInvalidToken)
 			a.accepts(second, true)
 		}},
-		{"a session that is bound to a key", func(t *testing.T, a *app) {
+		{"a session that is bound to a key", func(a *app) {
+			t := a.t
 			first := a.start()
 			testkit.Exec(t, a.pool, "UPDATE revoke.sessions SET cnf = 'thumbprint' WHERE sid = $1", first.Session.ID)
 			before := a.state(first)
@@ -229,7 +240,7 @@ func TestOtherTokens(t *testing.T) {
 		{"a signature of another key", session.Tokens{Refresh: first.Refresh[:len(first.Refresh)-10] + "AAAAAAAAAA"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			failed := a.fails(test.token, session.Invalid)
+			failed := a.failure(test.token, session.Invalid)
 			if failed.Current != 0 || !failed.At.IsZero() {
 				t.Errorf("the database was asked: %+v", failed)
 			}

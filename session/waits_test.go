@@ -65,7 +65,8 @@ func TestWaits(t *testing.T) {
 	t.Parallel()
 	shared := newApp(t)
 	for _, test := range []row{
-		{"the winner's transaction is open", func(t *testing.T, a *app) {
+		{"the winner's transaction is open", func(a *app) {
+			t := a.t
 			first := a.start()
 			got := a.whileHeld(byHand(t.Context(), first, 0), a.refreshing(first), commit(t.Context()))
 			if got.err != nil || got.tokens.Outcome != session.Repeated || got.tokens.Refresh == "" || a.generation(first) != 2 {
@@ -73,7 +74,8 @@ func TestWaits(t *testing.T) {
 			}
 			a.answersCurrent(got.tokens)
 		}},
-		{"the winner's COMMIT stalls for longer than the grace", func(t *testing.T, a *app) {
+		{"the winner's COMMIT stalls for longer than the grace", func(a *app) {
+			t := a.t
 			first := a.start()
 			got := a.whileHeld(byHand(t.Context(), first, 2*grace), a.refreshing(first), commit(t.Context()))
 			if got.err != nil || got.tokens.Outcome != session.Repeated || got.tokens.Refresh == "" || a.generation(first) != 2 {
@@ -81,7 +83,8 @@ func TestWaits(t *testing.T) {
 			}
 			a.rotates(got.tokens)
 		}},
-		{"the winner rolls back, and refreshed_at is read after the wait", func(t *testing.T, a *app) {
+		{"the winner rolls back, and refreshed_at is read after the wait", func(a *app) {
+			t := a.t
 			first := a.start()
 			var ended time.Time
 			got := a.whileHeld(byHand(t.Context(), first, 0), a.refreshing(first), func(tx pgx.Tx) error {
@@ -95,7 +98,8 @@ func TestWaits(t *testing.T) {
 				t.Errorf("refreshed_at is %v, from before the end of the wait, %v", at, ended)
 			}
 		}},
-		{"the session ends meanwhile", func(t *testing.T, a *app) {
+		{"the session ends meanwhile", func(a *app) {
+			t := a.t
 			first := a.start()
 			got := a.whileHeld(func(tx pgx.Tx) error { return a.WithTx(tx).End(t.Context(), a.user, first.Session.ID) },
 				a.refreshing(first), commit(t.Context()))
@@ -104,7 +108,8 @@ func TestWaits(t *testing.T) {
 				t.Errorf("%+v, generation %d", got, a.generation(first))
 			}
 		}},
-		{"an end is rolled back", func(t *testing.T, a *app) {
+		{"an end is rolled back", func(a *app) {
+			t := a.t
 			first := a.start()
 			got := a.whileHeld(func(tx pgx.Tx) error { return a.WithTx(tx).End(t.Context(), a.user, first.Session.ID) },
 				a.refreshing(first), func(tx pgx.Tx) error { return tx.Rollback(t.Context()) })
@@ -112,7 +117,8 @@ func TestWaits(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 		}},
-		{"the device is forgotten meanwhile", func(t *testing.T, a *app) {
+		{"the device is forgotten meanwhile", func(a *app) {
+			t := a.t
 			first := a.start()
 			got := a.whileHeld(func(tx pgx.Tx) error { return a.WithTx(tx).Forget(t.Context(), a.user) },
 				a.refreshing(first), commit(t.Context()))
@@ -120,7 +126,8 @@ func TestWaits(t *testing.T) {
 				t.Errorf("%+v, generation %d", got, a.generation(first))
 			}
 		}},
-		{"a clock that was set back is mended only where nobody else has", func(t *testing.T, a *app) {
+		{"a clock that was set back is mended only where nobody else has", func(a *app) {
+			t := a.t
 			first := a.start()
 			testkit.Exec(t, a.pool, "UPDATE revoke.sessions SET refreshed_at = clock_timestamp() + interval '1 hour' WHERE sid = $1", first.Session.ID)
 			got := a.whileHeld(byHand(t.Context(), first, time.Second), a.refreshing(first), commit(t.Context()))
@@ -132,13 +139,14 @@ func TestWaits(t *testing.T) {
 				t.Error("the winner's refreshed_at was written over")
 			}
 		}},
-		{"a refresh waits for a sixth of the grace", func(t *testing.T, a *app) {
+		{"a refresh waits for a sixth of the grace", func(a *app) {
+			t := a.t
 			quick := a.with(session.WithGrace(time.Second))
 			first := quick.start()
 			ctx := t.Context()
 			tx := testkit.Value(a.pool.Begin(ctx))(t)
 			testkit.Must(t, byHand(ctx, first, 0)(tx))
-			if failed := quick.fails(first, session.Unavailable); !errors.Is(failed, context.DeadlineExceeded) {
+			if failed := quick.failure(first, session.Unavailable); !errors.Is(failed, context.DeadlineExceeded) {
 				t.Errorf("%v", failed)
 			}
 			testkit.Must(t, tx.Rollback(ctx))
@@ -148,7 +156,8 @@ func TestWaits(t *testing.T) {
 				t.Errorf("Refresh = %+v, %v", got, err)
 			}
 		}},
-		{"everywhere else is signed out beside a revocation of the user", func(t *testing.T, a *app) {
+		{"everywhere else is signed out beside a revocation of the user", func(a *app) {
+			t := a.t
 			first := a.start()
 			got := a.whileHeld(func(tx pgx.Tx) error {
 				_, err := a.store.WithTx(tx).RevokeUser(t.Context(), a.user)
@@ -165,7 +174,7 @@ func TestWaits(t *testing.T) {
 			}
 		}},
 	} {
-		t.Run(test.name, func(t *testing.T) { test.run(t, shared.as(t)) })
+		t.Run(test.name, func(t *testing.T) { test.run(shared.as(t)) })
 	}
 }
 
@@ -204,7 +213,7 @@ func TestRevocationsBesideARotation(t *testing.T) {
 			a.accepts(second, false)
 			// The current one and the predecessor within the grace pass the same verdict.
 			for _, tokens := range []session.Tokens{first, second} {
-				if failed := a.fails(tokens, test.reason); failed.Scope != test.scope {
+				if failed := a.failure(tokens, test.reason); failed.Scope != test.scope {
 					t.Errorf("scope %q, want %q", failed.Scope, test.scope)
 				}
 			}
