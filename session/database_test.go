@@ -25,20 +25,19 @@ func TestSettings(t *testing.T) {
 	address := pgserver.Database(t)
 	admin := pgserver.Pool(t, address)
 	testkit.SetTraps(t, admin, session.AllSQL())
-	run := func(s testkit.Setting, mode pgx.QueryExecMode, registration int) {
+	run := func(s testkit.Settings, mode pgx.QueryExecMode, registration int) {
 		r := testkit.Registrations[registration]
-		t.Run(fmt.Sprintf("%v/%s/%s=%s", mode, r.Name, s.Name, s.Value), func(t *testing.T) {
-			pool := pgserver.Pool(t, address, testkit.WithMode(mode), func(c *pgxpool.Config) {
+		t.Run(fmt.Sprintf("%v/%s/%s", mode, r.Name, s), func(t *testing.T) {
+			pool := pgserver.Pool(t, address, testkit.WithMode(mode), s.Configure, func(c *pgxpool.Config) {
 				c.MaxConns = 2
 				c.ConnConfig.RuntimeParams["jit"] = "off"
-				c.ConnConfig.RuntimeParams[s.Name] = s.Value
 				c.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 					r.Register(conn.TypeMap())
 					return nil
 				}
 			})
 			a := onStore(t, testkit.OpenStore(t, pool), admin, session.WithMaxSessions(2))
-			a.user = a.User(fmt.Sprintf("ada %s %s %v %d", s.Name, s.Value, mode, registration))
+			a.user = a.User(fmt.Sprintf("ada %s %v %d", s, mode, registration))
 			device := session.Device{Client: "phöne", Label: "Zürich ☎", UserAgent: `"\'`, Address: "::1", Attributes: map[string]string{"ö": "\\"}}
 			first := testkit.Value(a.Start(t.Context(), a.user, revoke.Epochs{}, device))(t)
 			second, err := a.Refresh(t.Context(), first.Refresh, device)
@@ -70,22 +69,22 @@ func TestSettings(t *testing.T) {
 			testkit.Value(a.Sweep(t.Context()))(t)
 		})
 	}
-	plain := testkit.Setting{Name: "application_name", Value: "app"}
+	plain := testkit.Settings{{Name: "application_name", Value: "app"}}
 	for i, mode := range testkit.Modes {
 		run(plain, mode, i%len(testkit.Registrations))
 	}
-	settings := testkit.Settings
+	settings := testkit.EachSetting()
 	step := testkit.Long(6, 1)
 	for i := 0; i < len(settings); i += step {
 		for j := 0; j < len(testkit.Modes); j += testkit.Long(len(testkit.Modes), 1) {
 			mode := testkit.Modes[(i/step+j)%len(testkit.Modes)]
-			if mode == pgx.QueryExecModeSimpleProtocol && (settings[i].Name == "client_encoding" || settings[i].Name == "standard_conforming_strings") {
+			if mode == pgx.QueryExecModeSimpleProtocol && (settings[i][0].Name == "client_encoding" || settings[i][0].Name == "standard_conforming_strings") {
 				continue // pgx refuses to put values into a text that such a server reads otherwise
 			}
 			run(settings[i], mode, (i/step+j+1)%len(testkit.Registrations))
 		}
 	}
-	for _, s := range []testkit.Setting{{Name: "search_path", Value: "trap, pg_catalog"}, {Name: "default_transaction_isolation", Value: "serializable"}} {
+	for _, s := range []testkit.Settings{{{Name: "search_path", Value: "trap, pg_catalog"}}, {{Name: "default_transaction_isolation", Value: "serializable"}}} {
 		run(s, pgx.QueryExecModeCacheStatement, 0)
 	}
 }
