@@ -139,7 +139,7 @@ func (t *Tx) judge(ctx context.Context, operation string, user revoke.User, sid 
 	if !seen.found {
 		return nil, fmt.Errorf("session: %s: %w", operation, ErrNotFound)
 	}
-	r := refresh{Sessions: s, presented: signed{
+	r := refresh{Sessions: s, operation: operation, presented: signed{
 		user: user, session: revoke.Session{Issuer: user.Issuer, ID: sid}, client: seen.client, epochs: seen.epochs, generation: seen.generation,
 		startedAt: time.UnixMicro(seen.startedAt).UTC(), expiresAt: time.UnixMicro(seen.expiresAt).UTC(),
 	}}

@@ -41,14 +41,15 @@ type RefreshError struct {
 	RefreshedAt time.Time      // of the last rotation; zero where none is known
 	At          time.Time      // the database's clock; zero where it is not known
 
-	cause error
+	operation string
+	cause     error
 }
 
 // Error names the reason and its cause.
 func (e *RefreshError) Error() string {
-	text := "session: Refresh: " + string(e.Reason)
+	text := fmt.Sprintf("session: %s: %s", e.operation, e.Reason)
 	if e.Reason == Revoked {
-		text = fmt.Sprintf("session: Refresh: %s revoked", e.Scope)
+		text = fmt.Sprintf("session: %s: %s revoked", e.operation, e.Scope)
 	}
 	if e.cause != nil {
 		text += ": " + e.cause.Error()

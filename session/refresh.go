@@ -29,7 +29,7 @@ import (
 // Every answer is signed before the database is asked. So a signer that fails, or a function of
 // [WithClaims], leaves the session as it is.
 func (s *Sessions) Refresh(ctx context.Context, refreshToken string, device Device) (Tokens, error) {
-	r := refresh{Sessions: s, arrived: time.Now()}
+	r := refresh{Sessions: s, operation: "Refresh", arrived: time.Now()}
 	tokens, failed := r.answer(ctx, refreshToken, device)
 	var err error
 	if failed != nil {
@@ -57,6 +57,7 @@ func (s *Sessions) Refresh(ctx context.Context, refreshToken string, device Devi
 // refresh is one refresh under way.
 type refresh struct {
 	*Sessions
+	operation string
 	arrived   time.Time // with the monotonic clock
 	sent      time.Time // when the statement was sent
 	device    Device    // as it is stored
@@ -100,8 +101,11 @@ func (r *refresh) answer(ctx context.Context, text string, device Device) (Token
 		return Tokens{}, r.because(Unavailable, err)
 	}
 	seen, err := r.rotate(ctx)
-	if postgres.IsRetryable(err) {
-		// The snapshot showed a row that could be rotated, and another call has won it.
+	if postgres.IsRetryable(err) && !postgres.OfLostRow(err) {
+		seen, err = r.rotate(ctx)
+	}
+	if postgres.OfLostRow(err) {
+		// Only a row that its snapshot showed as one that can be rotated was to be locked.
 		return r.again(ctx, tokens)
 	}
 	if err != nil {
@@ -233,7 +237,7 @@ func (r *refresh) judge(seen *sighting) *RefreshError {
 
 // because is a failure before the database has answered.
 func (r *refresh) because(reason Reason, cause error) *RefreshError {
-	failed := &RefreshError{Reason: reason, cause: plain(cause)}
+	failed := &RefreshError{Reason: reason, operation: r.operation, cause: plain(cause)}
 	if g := r.presented; g.generation > 0 {
 		failed.Session, failed.User, failed.Client, failed.Presented = g.session, g.user, g.client, g.generation
 	}

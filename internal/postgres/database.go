@@ -80,6 +80,14 @@ func HasCode(err error, codes ...string) bool {
 	return errors.As(err, &pgErr) && slices.Contains(codes, pgErr.Code)
 }
 
+// OfLostRow reports whether an error is a serialization failure of a statement that was to lock or
+// to update a row which another transaction has changed since the snapshot. Others of the code are
+// found by SERIALIZABLE, also in a statement that only reads.
+func OfLostRow(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && pgErr.Code == "40001" && (pgErr.Routine == "ExecLockRows" || pgErr.Routine == "ExecUpdate")
+}
+
 // Database runs statements on connections of a pool.
 type Database struct {
 	Pool     *pgxpool.Pool
