@@ -44,3 +44,10 @@ func AllSQL() (all []NamedSQL) {
 	}
 	return all
 }
+
+// PlantKeys gives a verified token other keys than its own.
+func PlantKeys(v *Verified, keys [4][16]byte) {
+	planted := *v.facts
+	planted.keys = keys
+	v.facts = &planted
+}

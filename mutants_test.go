@@ -412,6 +412,18 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "validator.go", Tests: "TestBoundTokens",
 			Edits: []string{"read.Claims.IsBound && !v.boundTokens && !mayBeExpired", "false"},
 		},
+		"verified: the keys of an edited token are the old ones": {
+			File: "verdict.go", Tests: "TestValidateHandsOnRowKeys TestCheckVerified",
+			Edits: []string{"f.keyed && f.token == verified.Token {", "f.keyed {"},
+		},
+		"verified: keys are computed at each check": {
+			File: "verdict.go", Tests: "TestValidateHandsOnRowKeys",
+			Edits: []string{"f.keyed && f.token == verified.Token {", "f.keyed && f.token != verified.Token {"},
+		},
+		"verified: an embedded checker passes by the Check around it": {
+			File: "verified.go", Tests: "TestEmbeddedCheckerIsNotHandedKeys",
+			Edits: []string{"if field.Anonymous && (", "if false && ("},
+		},
 		"sweeper: the reserve is not restored": {
 			File: "sweeper.go", Tests: "TestSweepRestoresTheReserve",
 			Edits: []string{"postgres.Statement{SQL: s.store.sql.keepReserve}", "postgres.Statement{SQL: \"SELECT 1\"}"},

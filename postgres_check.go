@@ -71,11 +71,17 @@ func (r *answerReader) Seen() circumstances.Circumstances { return r.Circumstanc
 
 // Check implements [Checker]. Beyond ctx it has a timeout of its own, see [WithCheckTimeout].
 func (p *Postgres) Check(ctx context.Context, token Token) error {
+	return p.CheckVerified(ctx, Verified{Token: token})
+}
+
+// CheckVerified is Check of a token that a [Validator] has verified: see [Checker]. It takes the
+// keys of the rows from verified.
+func (p *Postgres) CheckVerified(ctx context.Context, verified Verified) error {
 	if p.hooks.check == nil {
-		return p.check(ctx, token)
+		return p.check(ctx, &verified)
 	}
 	start := time.Now()
-	err := p.check(ctx, token)
+	err := p.check(ctx, &verified)
 	event := CheckEvent{Duration: time.Since(start), Err: err, Cancelled: cancelled.ByCaller(ctx, err)}
 	for _, hook := range p.hooks.check {
 		hook.OnCheck(ctx, event)
@@ -83,9 +89,9 @@ func (p *Postgres) Check(ctx context.Context, token Token) error {
 	return err
 }
 
-func (p *Postgres) check(ctx context.Context, token Token) error {
+func (p *Postgres) check(ctx context.Context, verified *Verified) error {
 	var v Verdict
-	keys, err := p.ofToken(&v, token)
+	keys, err := p.ofVerified(&v, verified)
 	if err != nil {
 		return fmt.Errorf("revoke: Check: %w", err)
 	}
@@ -100,10 +106,10 @@ func (p *Postgres) check(ctx context.Context, token Token) error {
 	return nil
 }
 
-// ofToken asks the verdict about a token of an issuer that the store knows.
-func (p *Postgres) ofToken(v *Verdict, token Token) (keys [scopeCount][16]byte, err error) {
-	if keys, err = v.OfToken(token); err == nil {
-		err = invalidToken(p.known.Check(token.Issuer)) // names an issuer of a bounded length
+// ofVerified asks the verdict about a token of an issuer that the store knows.
+func (p *Postgres) ofVerified(v *Verdict, verified *Verified) (keys [scopeCount][16]byte, err error) {
+	if keys, err = v.OfVerified(verified); err == nil {
+		err = invalidToken(p.known.Check(verified.Issuer)) // names an issuer of a bounded length
 	}
 	return keys, err
 }
@@ -147,7 +153,7 @@ func (p *Postgres) checkBatch(ctx context.Context, tokens []Token, errs []error,
 	var asked [][16]byte
 	count := 0
 	for i := range tokens {
-		found, err := p.ofToken(&verdicts[i], tokens[i])
+		found, err := p.ofVerified(&verdicts[i], &Verified{Token: tokens[i]})
 		if err != nil {
 			errs[i] = fmt.Errorf("revoke: CheckEach: %w", err)
 			continue
@@ -210,7 +216,7 @@ func refuse(operation string, err error) error {
 // Lookup implements [Store].
 func (p *Postgres) Lookup(ctx context.Context, token Token) ([]Revocation, error) {
 	var v Verdict
-	keys, err := p.ofToken(&v, token)
+	keys, err := p.ofVerified(&v, &Verified{Token: token})
 	if err != nil {
 		return nil, fmt.Errorf("revoke: Lookup: %w", err)
 	}

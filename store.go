@@ -169,6 +169,11 @@ type Checker interface {
 	//
 	// Check does not verify the signature. Verify it first. Check may be used from several
 	// goroutines.
+	//
+	// A Checker may have another method, CheckVerified(context.Context, Verified) error, which a
+	// [Validator] calls in place of Check, so that the keys of the rows need not be computed at
+	// each call: see [Verdict.OfVerified]. It answers as Check does. It is not called where a
+	// struct has it from an embedded field, because the struct's own Check would be passed by.
 	Check(ctx context.Context, token Token) error
 }
 

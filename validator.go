@@ -25,6 +25,7 @@ var systemClock = time.Now
 // may be used from several goroutines.
 type Validator struct {
 	checker  Checker
+	taker    verifiedChecker // the checker, where it takes row keys; nil where it does not
 	issuer   string
 	audience Audience
 	reader   *strictjwt.Reader
@@ -83,6 +84,7 @@ func NewValidator(checker Checker, issuer string, audience Audience, keyfunc jwt
 	const constructor = "NewValidator"
 	v := &Validator{
 		checker:  checker,
+		taker:    takesVerified(checker),
 		issuer:   issuer,
 		audience: audience,
 		validatorConfig: validatorConfig{
@@ -171,7 +173,11 @@ func (v *Validator) validate(ctx context.Context, text string) (*Verified, error
 	if err != nil {
 		return nil, err
 	}
-	err = v.checker.Check(ctx, verified.Token)
+	if v.taker != nil {
+		err = v.taker.CheckVerified(ctx, *verified)
+	} else {
+		err = v.checker.Check(ctx, verified.Token)
+	}
 	if err == nil {
 		err = v.checkActor(ctx, verified.Token)
 	}
@@ -224,14 +230,17 @@ func (v *Validator) read(ctx context.Context, operation, text string, mayBeExpir
 	if err != nil {
 		return nil, known.With(as(operation, ErrInvalidToken, fmt.Errorf("%w: %w", jwt.ErrTokenInvalidClaims, err)), v.named(&read.Claims, text))
 	}
-	verified := &Verified{Token: token, payload: read.Payload, respelled: read.Claims.Respelled}
+	found := &facts{token: token, payload: read.Payload, respelled: read.Claims.Respelled}
+	if v.taker != nil {
+		found.addKeys()
+	}
 	for _, check := range v.checks {
-		if err := check(ctx, verified); err != nil {
+		// Of its own, because what a check changes is not the token's.
+		if err := check(ctx, &Verified{token, found}); err != nil {
 			return nil, known.With(invalidClaims(operation, err), token)
 		}
-		verified.Token = token // a check changes no identity
 	}
-	return verified, nil
+	return &Verified{token, found}, nil
 }
 
 // named returns the names in the claims of a token with a verified signature, which may be

@@ -83,6 +83,17 @@ func (v *Verdict) OfToken(token Token) (keys [4][16]byte, err error) {
 	return keys, nil
 }
 
+// OfVerified is OfToken of a token that a [Validator] has verified. It takes the keys that the
+// validator has computed already. Where Token was edited since, or no validator made the
+// Verified, OfVerified computes them.
+func (v *Verdict) OfVerified(verified *Verified) (keys [4][16]byte, err error) {
+	if f := verified.facts; f != nil && f.keyed && f.token == verified.Token {
+		*v = Verdict{token: f.token, skew: f.skew}
+		return f.keys, nil
+	}
+	return v.OfToken(verified.Token)
+}
+
 // OfUser asks for the epochs of a user, and when the user's next token may be issued. Only the
 // keys of the user and of the issuer are not zero. The error says what is wrong with the user's
 // names.

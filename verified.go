@@ -1,6 +1,7 @@
 package revoke
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,8 +16,63 @@ import (
 // demand. It is not changed by its methods, and may be used from several goroutines.
 type Verified struct {
 	Token
+	facts *facts // nil where no validator made it
+}
+
+// facts are what a validator found in the text of a token. They are not changed once they are
+// made.
+type facts struct {
+	token     Token
+	keyed     bool // keys and skew are those of token, of which Verdict.OfToken returned no error
+	keys      [scopeCount][16]byte
+	skew      int64 // as in Verdict
 	payload   string
 	respelled string // a claim that is read, of which the payload has another spelling too
+}
+
+// addKeys computes the keys of the rows that may revoke the token.
+func (f *facts) addKeys() {
+	var v Verdict
+	if keys, err := v.OfToken(f.token); err == nil {
+		f.keyed, f.keys, f.skew = true, keys, v.skew
+	}
+}
+
+// known returns the facts of the token, empty ones where no validator made it.
+func (t *Verified) known() facts {
+	if t.facts == nil {
+		return facts{}
+	}
+	return *t.facts
+}
+
+// verifiedChecker is a Checker that takes the row keys of a token: see Checker.
+type verifiedChecker interface {
+	CheckVerified(ctx context.Context, verified Verified) error
+}
+
+// takesVerified returns the checker as a verifiedChecker, nil where it is none. A method that the
+// checker has from an embedded field does not count, because it does not call the Check of the
+// type around the field.
+func takesVerified(checker Checker) verifiedChecker {
+	taker, ok := checker.(verifiedChecker)
+	if !ok {
+		return nil
+	}
+	typ := reflect.TypeOf(checker)
+	if typ.Kind() == reflect.Pointer {
+		typ = typ.Elem()
+	}
+	if typ.Kind() != reflect.Struct {
+		return taker
+	}
+	wanted := reflect.TypeFor[verifiedChecker]()
+	for field := range typ.Fields() {
+		if field.Anonymous && (field.Type.Implements(wanted) || reflect.PointerTo(field.Type).Implements(wanted)) {
+			return nil
+		}
+	}
+	return taker
 }
 
 // Claims decodes the token's claims into v, a pointer as encoding/json wants it, and calls its
@@ -27,10 +83,11 @@ type Verified struct {
 // contains values only if Validate's own error does.
 func (t *Verified) Claims(v any) error {
 	const operation = "Claims"
-	if t.respelled != "" {
-		return as(operation, ErrInvalidToken, fmt.Errorf("%w: the payload spells %q in another way too", jwt.ErrTokenInvalidClaims, t.respelled))
+	known := t.known()
+	if known.respelled != "" {
+		return as(operation, ErrInvalidToken, fmt.Errorf("%w: the payload spells %q in another way too", jwt.ErrTokenInvalidClaims, known.respelled))
 	}
-	if err := json.Unmarshal([]byte(t.payload), v); err != nil {
+	if err := json.Unmarshal([]byte(known.payload), v); err != nil {
 		return as(operation, ErrInvalidToken, fmt.Errorf("%w: %w", jwt.ErrTokenInvalidClaims, decodeError(err, v)))
 	}
 	if err := validateClaims(v); err != nil {
@@ -45,7 +102,7 @@ func (t *Verified) Claims(v any) error {
 // It suits [WithClaimsCheck].
 func (t *Verified) Claim(name string) (json.RawMessage, error) {
 	var found json.RawMessage
-	err := strictjwt.Members(t.payload, func(member, value string) error {
+	err := strictjwt.Members(t.known().payload, func(member, value string) error {
 		switch {
 		case member != name:
 			return nil

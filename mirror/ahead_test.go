@@ -30,7 +30,7 @@ func claimedAt(at time.Time) (user, issuer revoke.Token) {
 // fromMemory reports whether memory answers, and expects nil from it if so.
 func fromMemory(t *testing.T, m *Mirror, token revoke.Token) bool {
 	t.Helper()
-	answered, err := m.fromMemory(t.Context(), token)
+	answered, err := m.fromMemory(t.Context(), &revoke.Verified{Token: token})
 	testkit.Must(t, err)
 	return answered
 }

@@ -105,14 +105,20 @@ func (m *Mirror) CheckIssuer(issuer string) error { return m.store.CheckIssuer(i
 // accepts, allocates nothing; the time of a *RevokedError of a token or a session is
 // then zero.
 func (m *Mirror) Check(ctx context.Context, token revoke.Token) error {
+	return m.CheckVerified(ctx, revoke.Verified{Token: token})
+}
+
+// CheckVerified is Check of a token that a [revoke.Validator] has verified: see
+// [revoke.Checker]. It takes the keys of the rows from verified.
+func (m *Mirror) CheckVerified(ctx context.Context, verified revoke.Verified) error {
 	var start time.Time
 	if m.hooks.check != nil {
 		start = time.Now()
 	}
-	answered, err := m.fromMemory(ctx, token)
+	answered, err := m.fromMemory(ctx, &verified)
 	if !answered {
 		m.fallbacks.Add(1)
-		return m.store.Check(ctx, token) // which tells the hooks
+		return m.store.CheckVerified(ctx, verified) // which tells the hooks
 	}
 	for _, hook := range m.hooks.check {
 		hook.OnCheck(ctx, revoke.CheckEvent{
@@ -129,7 +135,7 @@ func (m *Mirror) CheckEach(ctx context.Context, tokens []revoke.Token) []error {
 	errs := make([]error, len(tokens))
 	var rest []int // indices of tokens that the store is asked about
 	for i, token := range tokens {
-		answered, err := m.fromMemory(ctx, token)
+		answered, err := m.fromMemory(ctx, &revoke.Verified{Token: token})
 		if errs[i] = err; !answered {
 			rest = append(rest, i)
 			continue
@@ -155,7 +161,7 @@ func (m *Mirror) CheckEach(ctx context.Context, tokens []revoke.Token) []error {
 }
 
 // fromMemory answers a check, unless Postgres must be asked.
-func (m *Mirror) fromMemory(ctx context.Context, token revoke.Token) (answered bool, err error) {
+func (m *Mirror) fromMemory(ctx context.Context, verified *revoke.Verified) (answered bool, err error) {
 	// Before the lookup, so that the lookup sees at least what the mark stands for.
 	mark := m.mark.Load()
 	if mark == nil {
@@ -166,7 +172,8 @@ func (m *Mirror) fromMemory(ctx context.Context, token revoke.Token) (answered b
 		return false, nil
 	}
 	var v revoke.Verdict
-	keys, err := v.OfToken(token)
+	token := &verified.Token
+	keys, err := v.OfVerified(verified)
 	if err != nil {
 		return true, fmt.Errorf("mirror: Check: %w", err)
 	}

@@ -31,6 +31,11 @@ func (s store) Check(ctx context.Context, token revoke.Token) error {
 	return s.mirror.Check(ctx, token)
 }
 
+// CheckVerified is Check of a token that a validator has verified.
+func (s store) CheckVerified(ctx context.Context, verified revoke.Verified) error {
+	return s.mirror.CheckVerified(ctx, verified)
+}
+
 // CheckIssuer returns an error where the store behind the mirror does not know the issuer.
 func (s store) CheckIssuer(issuer string) error { return s.mirror.CheckIssuer(issuer) }
 
