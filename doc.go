@@ -29,6 +29,9 @@
 // was revoked: see Token.Actor. Package issuers has these options for well-known issuers. A
 // [ValidatorSet] is for several issuers.
 //
+// The same token comes with every request. A validator remembers that its text verified by its key,
+// in a memory of a few megabytes, and judges all else at each call: see [WithSignatureMemory].
+//
 // # The guarantee
 //
 // Once a revocation has committed, no validator accepts the token: at once where it asks

@@ -51,3 +51,76 @@ func PlantKeys(v *Verified, keys [4][16]byte) {
 	planted.keys = keys
 	v.facts = &planted
 }
+
+// Remembered returns how many readings a validator's memory holds, and the bytes that they and
+// their buckets are counted with.
+func Remembered(v *Validator) (count, bytes int) {
+	bytes = len(v.memory.buckets) * pointerBytes
+	for i := range v.memory.buckets {
+		bucket := v.memory.buckets[i].Load()
+		if bucket == nil {
+			continue
+		}
+		bucket.mu.Lock()
+		bytes += bucket.bytes
+		sum := emptyBytes
+		for i := range bucket.readings {
+			if r := bucket.readings[i].Load(); r != nil {
+				count++
+				sum += r.bytes
+			}
+		}
+		if sum != bucket.bytes {
+			panic("a bucket has lost count of its bytes")
+		}
+		bucket.mu.Unlock()
+	}
+	return count, bytes
+}
+
+// Recalls reports whether a validator's memory finds a text, and whether it finds one with a hash
+// that differs from the text's in the last byte alone.
+func Recalls(v *Validator, text string) (same, similar bool) {
+	hash := hashOf(text)
+	same = v.memory.get(&hash) != nil
+	hash[len(hash)-1] ^= 1
+	return same, v.memory.get(&hash) != nil
+}
+
+// KeptTexts returns all strings and bytes that a validator's memory leads to.
+func KeptTexts(v *Validator) (texts []string) {
+	var walk func(reflect.Value)
+	walk = func(value reflect.Value) {
+		switch value.Kind() {
+		case reflect.String:
+			texts = append(texts, value.String())
+		case reflect.Pointer, reflect.Interface:
+			walk(value.Elem())
+		case reflect.Struct:
+			for _, field := range value.Fields() {
+				walk(field)
+			}
+		case reflect.Map:
+			for name, member := range value.Seq2() {
+				walk(name)
+				walk(member)
+			}
+		case reflect.Slice, reflect.Array:
+			if value.Type().Elem().Kind() == reflect.Uint8 && value.Kind() == reflect.Slice {
+				texts = append(texts, string(value.Bytes()))
+				return
+			}
+			for i := range value.Len() {
+				walk(value.Index(i))
+			}
+		}
+	}
+	for i := range v.memory.buckets {
+		if bucket := v.memory.buckets[i].Load(); bucket != nil {
+			for i := range bucket.readings {
+				walk(reflect.ValueOf(bucket.readings[i].Load()))
+			}
+		}
+	}
+	return texts
+}

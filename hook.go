@@ -41,6 +41,10 @@ type ValidateEvent struct {
 	Duration  time.Duration // of the whole call, its Check included
 	Err       error         // what Validate returned
 	Cancelled bool          // as in CheckEvent
+
+	// Remembered says that the signature was not verified anew: the same text has verified by the
+	// same key before. See WithSignatureMemory. It is false for every token where that is off.
+	Remembered bool
 }
 
 // WriteHook hears of every write: by a [Postgres], and by a [Tx], of which the commit is the

@@ -410,7 +410,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		"validator: a token that is bound to a key passes for a bearer token": {
 			File: "validator.go", Tests: "TestBoundTokens",
-			Edits: []string{"read.Claims.IsBound && !v.boundTokens && !mayBeExpired", "false"},
+			Edits: []string{"r.claims.IsBound && !v.boundTokens && !mayBeExpired", "false"},
 		},
 		"verified: the keys of an edited token are the old ones": {
 			File: "verdict.go", Tests: "TestValidateHandsOnRowKeys TestCheckVerified",
@@ -423,6 +423,172 @@ func TestMutantsAreCaught(t *testing.T) {
 		"verified: an embedded checker passes by the Check around it": {
 			File: "verified.go", Tests: "TestEmbeddedCheckerIsNotHandedKeys",
 			Edits: []string{"if field.Anonymous && (", "if false && ("},
+		},
+		"memory: a decoder writes into what is kept": {
+			File: "verified.go", Tests: "TestMemoryIsNotWrittenThrough TestMemoryUnderConcurrency",
+			Edits: []string{
+				"json.Unmarshal([]byte(known.payload), v)", "json.Unmarshal(unsafe.Slice(unsafe.StringData(strings.Clone(\"\")+known.payload), len(known.payload)), v)",
+				`	"reflect"`, "	\"reflect\"\n	\"strings\"\n	\"unsafe\"",
+			},
+		},
+		"memory: a handler gets the Verified of another call": {
+			File: "validator.go", Tests: "TestMemoryIsNotWrittenThrough",
+			Edits: []string{
+				"	claims strictjwt.Claims\n	remembered\n", "	claims strictjwt.Claims\n	remembered\n	shared *Verified\n",
+				"		remembered: remembered{proof: read.Proof},\n	}\n", "		remembered: remembered{proof: read.Proof},\n	}\n	r.shared = &Verified{token, &r.facts}\n",
+				"	return &Verified{r.token, &r.facts}, nil\n", "	return r.shared, nil\n",
+			},
+		},
+		"memory: a claims check gets the Verified of another call": {
+			File: "validator.go", Tests: "TestMemoryIsNotWrittenThrough",
+			Edits: []string{
+				"	for _, check := range v.checks {\n", "	verified := &Verified{r.token, &r.facts}\n	for _, check := range v.checks {\n",
+				"check(ctx, &Verified{r.token, &r.facts})", "check(ctx, verified)",
+				"	return &Verified{r.token, &r.facts}, nil\n", "	return verified, nil\n",
+			},
+		},
+		"memory: a keyfunc writes into the header": {
+			File: "internal/strictjwt/proof.go", Tests: "TestMemoryIsNotWrittenThrough",
+			Edits: []string{"	header = maps.Clone(header)\n", "	_ = maps.Clone(header)\n"},
+		},
+		"memory: a keyfunc writes into what the header leads to": {
+			File: "internal/strictjwt/proof.go", Tests: "TestMemoryIsNotWrittenThrough",
+			Edits: []string{"	if nested {\n", "	if false && nested {\n"},
+		},
+		"memory: a keyfunc writes into a list in the header": {
+			File: "internal/strictjwt/proof.go", Tests: "TestMemoryIsNotWrittenThrough",
+			Edits: []string{"list := slices.Clone(v)", "list := v"},
+		},
+		"memory: the keyfunc gets the claims that are kept": {
+			File: "internal/strictjwt/proof.go", Tests: "TestMemoryIsNotWrittenThrough",
+			Edits: []string{
+				"nested bool, claims unverifiedClaims) (any, error) {\n	s := &shown{claims: claims}", "nested bool, claims *unverifiedClaims) (any, error) {\n	s := &shown{}",
+				"Claims: &s.claims}", "Claims: claims}",
+				"unverifiedClaims{proof.payload, kind})", "&unverifiedClaims{proof.payload, kind})",
+				"v.nested, *v.claims)", "v.nested, v.claims)",
+			},
+		},
+		"memory: a key that is changed in place is the old one": {
+			File: "internal/strictjwt/proof.go", Tests: "TestRememberedKeys TestMemoryChangesNoAnswer",
+			Edits: []string{"		kept = copyKey(key)\n", "		kept = key\n		_ = copyKey\n"},
+		},
+		"memory: the keyfunc is not asked again": {
+			File: "internal/strictjwt/proof.go", Tests: "TestRememberedKeys TestSignaturesAreRemembered TestMemoryChangesNoAnswer",
+			Edits: []string{"		v.asked = true\n", "		if proof.key != nil {\n			return Token{}, true, nil\n		}\n		v.asked = true\n"},
+		},
+		"memory: any key will do": {
+			File: "internal/strictjwt/proof.go", Tests: "TestRememberedKeys TestTwoKeysTakeTurns TestMemoryChangesNoAnswer",
+			Edits: []string{"		if proof.isBy(v.answer) {\n", "		if proof.isBy(v.answer) || v.answer != nil {\n"},
+		},
+		"memory: half of a point is a key": {
+			File: "internal/strictjwt/proof.go", Tests: "TestRememberedKeys",
+			Edits: []string{"sameNumber(k.X, other.X) && sameNumber(k.Y, other.Y)", "sameNumber(k.X, other.X)"},
+		},
+		"memory: a modulus is a key": {
+			File: "internal/strictjwt/proof.go", Tests: "TestRememberedKeys",
+			Edits: []string{"other != nil && k.E == other.E && sameNumber", "other != nil && sameNumber"},
+		},
+		"memory: the first key of a set verified": {
+			File: "internal/strictjwt/proof.go", Tests: "TestRememberedKeys TestMemoryChangesNoAnswer",
+			Edits: []string{
+				"	if err := w.SigningMethod.Verify(text, signature, kept)", "	if w.key == nil {\n		w.key = kept\n	}\n	if err := w.SigningMethod.Verify(text, signature, kept)",
+				"	w.key = kept\n	return nil", "	return nil",
+			},
+		},
+		"memory: each key of a set vouches for the others": {
+			File: "internal/strictjwt/proof.go", Tests: "TestRememberedKeys TestMemoryChangesNoAnswer",
+			Edits: []string{
+				"		if proof.isBy(v.answer) {\n", "		if _, set := v.answer.(jwt.VerificationKeySet); set || proof.isBy(v.answer) {\n",
+			},
+		},
+		"memory: a copy is shared by keys that differ": {
+			File: "internal/strictjwt/proof.go", Tests: "TestTwoKeysTakeTurns TestRememberedKeys TestMemoryChangesNoAnswer",
+			Edits: []string{"		if sameKey(kept, key) {\n			return kept, true", "		if kept != nil {\n			return kept, true"},
+		},
+		"memory: the keyfunc is asked twice where the key is another": {
+			File: "internal/strictjwt/proof.go", Tests: "TestConfirmAsksOnce",
+			Edits: []string{"		v.asked = true\n", ""},
+		},
+		"memory: a method of the app's own is remembered": {
+			File: "internal/strictjwt/proof.go", Tests: "TestForeignMethodsAreNotRemembered",
+			Edits: []string{"	if slices.Contains(ownMethods, method) {\n", "	if ownMethods != nil {\n"},
+		},
+		"memory: a method is not looked up again": {
+			File: "internal/strictjwt/proof.go", Tests: "TestMethodIsLookedUpAgain",
+			Edits: []string{"if jwt.GetSigningMethod(proof.algorithm) == proof.method {", "if jwt.GetSigningMethod(proof.algorithm) != nil {"},
+		},
+		"memory: all validators share one": {
+			File: "validator.go", Tests: "TestMemoryIsOfOneValidator",
+			Edits: []string{
+				"		v.memory = newSignatureMemory(v.memorySize, v.leeway)\n", "		v.memory = sharedMemory\n",
+				"// claimsValidator applies", "var sharedMemory = newSignatureMemory(DefaultSignatureMemory, 0)\n\n// claimsValidator applies",
+			},
+		},
+		"memory: the hash leaves the signature out": {
+			File: "signature_memory.go", Tests: "TestAnyOtherByteIsAnotherText TestMemoryChangesNoAnswer",
+			Edits: []string{
+				"sha256.Sum256(append(buf[:0], text...))", "sha256.Sum256(append(buf[:0], text[:max(strings.LastIndexByte(text, '.'), 0)]...))",
+				`	"sync"` + "\n", "	\"strings\"\n	\"sync\"\n",
+			},
+		},
+		"memory: the hash leaves the end of a long text out": {
+			File: "signature_memory.go", Tests: "TestAnyOtherByteIsAnotherText",
+			Edits: []string{"sha256.Sum256(append(buf[:0], text...))", "sha256.Sum256(buf[:copy(buf[:], text)])"},
+		},
+		"memory: a tag decides": {
+			File: "signature_memory.go", Tests: "TestTagsDoNotDecide",
+			Edits: []string{"r != nil && r.hash == *hash {", "r != nil {"},
+		},
+		"memory: a claims check is asked once": {
+			File: "validator.go", Tests: "TestEachCallIsJudged TestMemoryChangesNoAnswer",
+			Edits: []string{"	for _, check := range v.checks {\n", "	for _, check := range v.checks {\n		if r.bytes > 0 {\n			break\n		}\n"},
+		},
+		"memory: times are judged once": {
+			File: "validator.go", Tests: "TestEachCallIsJudged TestClaimRuleIsJudgedAnew TestMemoryChangesNoAnswer",
+			Edits: []string{"	err := v.checkTimes(&r.claims, now, mayBeExpired)\n", "	var err error\n	if r.bytes == 0 {\n		err = v.checkTimes(&r.claims, now, mayBeExpired)\n	}\n"},
+		},
+		"memory: options of golang-jwt are asked once": {
+			File: "validator.go", Tests: "TestParserOptionsAreAskedAgain",
+			Edits: []string{"	if err == nil && v.claims != nil {\n", "	if err == nil && v.claims != nil && r.bytes == 0 {\n"},
+		},
+		"memory: the store is asked once": {
+			File: "validator.go", Tests: "TestEachCallIsJudged TestOnlyWhatWasAcceptedIsRemembered TestMemoryChangesNoAnswer",
+			Edits: []string{"	if v.taker != nil {\n		err = v.taker", "	if again {\n		return verified, nil\n	}\n	if v.taker != nil {\n		err = v.taker"},
+		},
+		"memory: what was refused is remembered": {
+			File: "validator.go", Tests: "TestOnlyWhatWasAcceptedIsRemembered",
+			Edits: []string{"	if v.taker != nil {\n		err = v.taker", "	if !again && v.memory != nil {\n		v.memory.put(r, now)\n	}\n	if v.taker != nil {\n		err = v.taker"},
+		},
+		"memory: expired tokens are kept": {
+			File: "validator.go", Tests: "TestEachCallIsJudged",
+			Edits: []string{"		if again && v.memory.isOver(r, now) {\n", "		if false {\n"},
+		},
+		"memory: the text is kept": {
+			File: "validator.go", Tests: "TestNoTextIsKept",
+			Edits: []string{
+				"	claims strictjwt.Claims\n	remembered\n", "	claims strictjwt.Claims\n	remembered\n	text string\n",
+				"		claims:     read.Claims,\n", "		claims:     read.Claims,\n		text:       text,\n",
+			},
+		},
+		"memory: tokens that come once displace those that come often": {
+			File: "signature_memory.go", Tests: "TestReplaysInAFlood",
+			Edits: []string{"(!r.used.Swap(false) || looks", "(r.used.Swap(false) || true || looks"},
+		},
+		"memory: it is bounded in tokens alone": {
+			File: "signature_memory.go", Tests: "TestReplaysInAFlood TestSignatureMemoryTakesItsBytes",
+			Edits: []string{"for free < 0 || bucket.bytes+r.bytes > bucketBytes {", "for free < 0 {"},
+		},
+		"memory: what is removed goes on counting": {
+			File: "signature_memory.go", Tests: "TestReplaysInAFlood",
+			Edits: []string{"	b.bytes -= b.readings[i].Swap(nil).bytes\n", "	b.readings[i].Store(nil)\n"},
+		},
+		"memory: headers take nothing": {
+			File: "internal/strictjwt/proof.go", Tests: "TestReplaysInAFlood",
+			Edits: []string{"size := own + headerSize(p.header)", "size := own + 0*headerSize(p.header)"},
+		},
+		"memory: two goroutines put into one bucket": {
+			File: "signature_memory.go", Tests: "TestMemoryUnderConcurrency",
+			Edits: []string{"	bucket.mu.Lock()\n	defer bucket.mu.Unlock()\n	free := -1\n", "	free := -1\n"},
 		},
 		"sweeper: the reserve is not restored": {
 			File: "sweeper.go", Tests: "TestSweepRestoresTheReserve",

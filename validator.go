@@ -30,7 +30,8 @@ type Validator struct {
 	audience Audience
 	reader   *strictjwt.Reader
 	kind     strictjwt.Kind
-	claims   *jwt.Validator // nil where the caller gave no jwt.ParserOption
+	claims   *jwt.Validator   // nil where the caller gave no jwt.ParserOption
+	memory   *signatureMemory // nil where none is wanted
 	validatorConfig
 }
 
@@ -38,10 +39,11 @@ type Validator struct {
 // [Checker], such as a mirror. The audience is a decision that each service has to make (RFC
 // 8725 §3.9): [AudienceOf] the names by which the issuer knows it, or [AnyAudience]. keyfunc
 // returns the key of a token, as golang-jwt wants it. It gets a new *jwt.Token at each call, of
-// which the Claims have golang-jwt's getters and are no jwt.MapClaims. algorithms are the only
-// ones that are accepted, such as jwt.SigningMethodES256.Alg(). "none" and a mixture of HMAC with
-// public-key algorithms are refused, because a public key could then be used as a secret.
-// NewValidator starts nothing. An error says which argument or option is wrong.
+// which Raw, Method, Header and Claims are set. The Claims have golang-jwt's getters and are no
+// jwt.MapClaims. algorithms are the only ones that are accepted, such as
+// jwt.SigningMethodES256.Alg(). "none" and a mixture of HMAC with public-key algorithms are
+// refused, because a public key could then be used as a secret. NewValidator starts nothing. An
+// error says which argument or option is wrong.
 //
 // Two failures of keyfunc are the server's, and make a token ErrUnavailable instead of
 // ErrInvalidToken.
@@ -91,6 +93,7 @@ func NewValidator(checker Checker, issuer string, audience Audience, keyfunc jwt
 			leeway:      DefaultLeeway,
 			maxLifetime: MaxTokenLifetime,
 			form:        strictjwt.Form{MaxSize: DefaultMaxTokenSize},
+			memorySize:  DefaultSignatureMemory,
 			now:         systemClock,
 
 			identityConfig: identityConfig{names: registeredNames},
@@ -122,6 +125,9 @@ func NewValidator(checker Checker, issuer string, audience Audience, keyfunc jwt
 	v.kind = strictjwt.AccessToken(v.tokenType, v.claimsToRead()...)
 	if len(v.parserOptions) > 0 {
 		v.claims = v.claimsValidator(v.now)
+	}
+	if v.memorySize > 0 {
+		v.memory = newSignatureMemory(v.memorySize, v.leeway)
 	}
 	return v, nil
 }
@@ -156,21 +162,33 @@ func (v *Validator) Session(sid string) Session { return Session{Issuer: v.issue
 // of claims checks and of the checker as they are.
 func (v *Validator) Validate(ctx context.Context, text string) (*Verified, error) {
 	if v.hooks.validate == nil {
-		return v.validate(ctx, text)
+		return v.validate(ctx, text, new(bool))
 	}
 	start := time.Now()
-	verified, err := v.validate(ctx, text)
-	event := ValidateEvent{Duration: time.Since(start), Err: err, Cancelled: cancelled.ByCaller(ctx, err)}
+	var remembered bool
+	verified, err := v.validate(ctx, text, &remembered)
+	event := ValidateEvent{Duration: time.Since(start), Err: err, Cancelled: cancelled.ByCaller(ctx, err), Remembered: remembered}
 	for _, hook := range v.hooks.validate {
 		hook.OnValidate(ctx, event)
 	}
 	return verified, err
 }
 
-func (v *Validator) validate(ctx context.Context, text string) (*Verified, error) {
+// validate is Validate without its hooks. It sets remembered where the signature need not be
+// verified anew.
+func (v *Validator) validate(ctx context.Context, text string, remembered *bool) (*Verified, error) {
 	const operation = "Validate"
-	verified, err := v.read(ctx, operation, text, false)
+	r, again, err := v.recall(operation, text)
+	*remembered = again
 	if err != nil {
+		return nil, err
+	}
+	now := v.now()
+	verified, err := v.judge(ctx, operation, text, r, now, false)
+	if err != nil {
+		if again && v.memory.isOver(r, now) {
+			v.memory.forget(r)
+		}
 		return nil, err
 	}
 	if v.taker != nil {
@@ -184,6 +202,9 @@ func (v *Validator) validate(ctx context.Context, text string) (*Verified, error
 	if err != nil {
 		return nil, known.With(classify(operation, err), verified.Token)
 	}
+	if !again && v.memory != nil {
+		v.memory.put(r, now)
+	}
 	return verified, nil
 }
 
@@ -193,23 +214,63 @@ func (v *Validator) validate(ctx context.Context, text string) (*Verified, error
 // session, which a user may ask for with an expired one. A handler that ends more than that
 // demands a token that passes Validate.
 func (v *Validator) Identify(ctx context.Context, text string) (Token, error) {
-	verified, err := v.read(ctx, "Identify", text, true)
+	const operation = "Identify"
+	r, err := v.read(operation, text)
+	if err != nil {
+		return Token{}, err
+	}
+	verified, err := v.judge(ctx, operation, text, r, v.now(), true)
 	if err != nil {
 		return Token{}, err
 	}
 	return verified.Token, nil
 }
 
-// read verifies a token, all but its revocation.
-func (v *Validator) read(ctx context.Context, operation, text string, mayBeExpired bool) (*Verified, error) {
+// readToken is what a validator has read in the text of a token with a verified signature, as far
+// as that does not depend on the time of the call. Facts and claims are not changed once they are
+// made, because calls of several goroutines may share a readToken.
+type readToken struct {
+	facts
+	claims strictjwt.Claims
+	remembered
+}
+
+// recall returns what the memory has of the text, if the keyfunc returns the key that verified it;
+// then again is true. Otherwise recall verifies the signature.
+func (v *Validator) recall(operation, text string) (r *readToken, again bool, err error) {
+	if v.memory == nil || len(text) > v.form.MaxSize {
+		r, err = v.read(operation, text)
+		return r, false, err
+	}
+	hash := hashOf(text)
+	if r = v.memory.get(&hash); r == nil {
+		r, err = v.read(operation, text)
+	} else {
+		var read strictjwt.Token
+		if read, again, err = v.reader.Confirm(text, &v.kind, r.proof); !again {
+			r, err = v.judgeRead(operation, text, &read, err)
+		}
+	}
+	if !again && err == nil {
+		r.hash = hash
+	}
+	return r, again, err
+}
+
+// read verifies the signature of a token and reads it.
+func (v *Validator) read(operation, text string) (*readToken, error) {
 	read, err := v.reader.Read(text, &v.kind)
+	return v.judgeRead(operation, text, &read, err)
+}
+
+// judgeRead judges what the reader has returned, as far as that does not depend on the time.
+func (v *Validator) judgeRead(operation, text string, read *strictjwt.Token, err error) (*readToken, error) {
 	if err != nil {
 		if strictjwt.IsServerFault(err, ErrUnavailable) {
 			return nil, as(operation, ErrUnavailable, err)
 		}
 		return nil, as(operation, ErrInvalidToken, err)
 	}
-	now := v.now()
 	token, err := v.identity(&read.Claims)
 	if err == nil && token.ID == "" && v.derivedID {
 		token.ID = derivedID(text)
@@ -217,30 +278,45 @@ func (v *Validator) read(ctx context.Context, operation, text string, mayBeExpir
 	if err == nil {
 		err = v.audience.accepts(read.Claims.Audience)
 	}
-	if err == nil {
-		err = v.checkTimes(&read.Claims, now, mayBeExpired)
+	if err != nil {
+		return nil, v.refuse(operation, text, &read.Claims, err)
 	}
+	r := &readToken{
+		facts:      facts{token: token, payload: read.Payload, respelled: read.Claims.Respelled},
+		claims:     read.Claims,
+		remembered: remembered{proof: read.Proof},
+	}
+	if v.taker != nil {
+		r.addKeys()
+	}
+	return r, nil
+}
+
+// judge judges at the time of the call what has been read, all but the revocation.
+func (v *Validator) judge(ctx context.Context, operation, text string, r *readToken, now time.Time, mayBeExpired bool) (*Verified, error) {
+	err := v.checkTimes(&r.claims, now, mayBeExpired)
 	// Identify passes over the binding: a token that a thief of it cannot use can still be ended.
-	if err == nil && read.Claims.IsBound && !v.boundTokens && !mayBeExpired {
+	if err == nil && r.claims.IsBound && !v.boundTokens && !mayBeExpired {
 		err = errBound
 	}
 	if err == nil && v.claims != nil {
-		err = v.checkParserOptions(&read.Claims, token.ExpiresAt, now, mayBeExpired)
+		err = v.checkParserOptions(&r.claims, r.token.ExpiresAt, now, mayBeExpired)
 	}
 	if err != nil {
-		return nil, known.With(as(operation, ErrInvalidToken, fmt.Errorf("%w: %w", jwt.ErrTokenInvalidClaims, err)), v.named(&read.Claims, text))
-	}
-	found := &facts{token: token, payload: read.Payload, respelled: read.Claims.Respelled}
-	if v.taker != nil {
-		found.addKeys()
+		return nil, v.refuse(operation, text, &r.claims, err)
 	}
 	for _, check := range v.checks {
 		// Of its own, because what a check changes is not the token's.
-		if err := check(ctx, &Verified{token, found}); err != nil {
-			return nil, known.With(invalidClaims(operation, err), token)
+		if err := check(ctx, &Verified{r.token, &r.facts}); err != nil {
+			return nil, known.With(invalidClaims(operation, err), r.token)
 		}
 	}
-	return &Verified{token, found}, nil
+	return &Verified{r.token, &r.facts}, nil
+}
+
+// refuse is the error of a token with a verified signature and claims that are not accepted.
+func (v *Validator) refuse(operation, text string, read *strictjwt.Claims, err error) error {
+	return known.With(as(operation, ErrInvalidToken, fmt.Errorf("%w: %w", jwt.ErrTokenInvalidClaims, err)), v.named(read, text))
 }
 
 // named returns the names in the claims of a token with a verified signature, which may be

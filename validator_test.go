@@ -67,7 +67,20 @@ func validatorOf(tb testing.TB, checker revoke.Checker, audience revoke.Audience
 ) *revoke.Validator {
 	tb.Helper()
 	opts = append([]revoke.ValidatorOption{revoke.WithClock(testkit.Clock)}, opts...)
-	return testkit.Value(revoke.NewValidator(checker, testkit.Issuer, audience, keyfunc, []string{alg}, opts...))(tb)
+	v := testkit.Value(revoke.NewValidator(checker, testkit.Issuer, audience, keyfunc, []string{alg}, opts...))(tb)
+	twin := testkit.Value(revoke.NewValidator(checker, testkit.Issuer, audience, keyfunc, []string{alg}, append(opts, revoke.WithSignatureMemory(0))...))(tb)
+	twins.Store(v, twin)
+	tb.Cleanup(func() { twins.Delete(v) })
+	return v
+}
+
+// twins are the validators of validatorOf without a signature memory, by those with one.
+var twins sync.Map
+
+func twinOf(v *revoke.Validator) (twin *revoke.Validator, ok bool) {
+	found, _ := twins.Load(v)
+	twin, ok = found.(*revoke.Validator)
+	return twin, ok
 }
 
 // accepted expects the validator to accept the token.
@@ -77,10 +90,16 @@ func accepted(tb testing.TB, v *revoke.Validator, text string) *revoke.Verified 
 }
 
 // refused expects an error that matches want, also one of golang-jwt's where it is given, and
-// nothing else: no token, and no text of the token in the error.
+// nothing else: no token, and no text of the token in the error. A validator of validatorOf is
+// expected to answer the same without its signature memory.
 func refused(tb testing.TB, v *revoke.Validator, text string, want error, also ...error) {
 	tb.Helper()
 	verified, err := v.Validate(tb.Context(), text)
+	if twin, ok := twinOf(v); ok {
+		if _, without := twin.Validate(tb.Context(), text); fmt.Sprint(without) != fmt.Sprint(err) {
+			tb.Errorf("%v, and without the signature memory %v", err, without)
+		}
+	}
 	if err == nil {
 		tb.Fatalf("accepted as %+v", verified)
 	}

@@ -40,39 +40,23 @@ var errOtherAlgorithm error = &refusal{
 	cause: errors.Join(jwt.ErrTokenSignatureInvalid, jwt.ErrInvalidKeyType),
 }
 
-// usableKeys wraps a keyfunc: it returns only keys that the token's algorithm may use, of
-// which a set is left with some. The parser has compared the algorithm with those that are
-// allowed before it calls the keyfunc.
-func usableKeys(keyfunc jwt.Keyfunc, algorithms []string) jwt.Keyfunc {
-	allowed := make([]jwt.SigningMethod, len(algorithms))
-	for i, name := range algorithms {
-		allowed[i] = jwt.GetSigningMethod(name)
+// usable returns the keys that the method may use of those that the keyfunc returned: a key, or
+// a set that is left with some.
+func (r *Reader) usable(method jwt.SigningMethod, key any) (any, error) {
+	set, ok := key.(jwt.VerificationKeySet)
+	if !ok {
+		return key, judgeKeys(method, r.allowed, key)
 	}
-	return func(token *jwt.Token) (any, error) {
-		method := token.Method
-		key, err := keyfunc(token)
-		token.Method = method // that of the header, also if the keyfunc set another
-		if err != nil {
-			return nil, &KeyError{err}
+	usable := make([]jwt.VerificationKey, 0, len(set.Keys))
+	for _, key := range set.Keys {
+		if unfit(method, key) == nil {
+			usable = append(usable, key)
 		}
-		if pss, ok := method.(*jwt.SigningMethodRSAPSS); ok {
-			token.Method = strictPSS(pss)
-		}
-		set, ok := key.(jwt.VerificationKeySet)
-		if !ok {
-			return key, judgeKeys(method, allowed, key)
-		}
-		usable := make([]jwt.VerificationKey, 0, len(set.Keys))
-		for _, key := range set.Keys {
-			if unfit(method, key) == nil {
-				usable = append(usable, key)
-			}
-		}
-		if len(usable) == 0 {
-			return nil, judgeKeys(method, allowed, set.Keys...)
-		}
-		return jwt.VerificationKeySet{Keys: usable}, nil
 	}
+	if len(usable) == 0 {
+		return nil, judgeKeys(method, r.allowed, set.Keys...)
+	}
+	return jwt.VerificationKeySet{Keys: usable}, nil
 }
 
 // strictPSS returns a method that accepts only a salt as long as the hash (RFC 7518 §3.5).

@@ -32,12 +32,18 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{"if isJudged(other) && unfit(other, key) == nil {", "if _ = other; false {"},
 		},
 		"keys: a salt may have any length": {
-			File: "keys.go", Tests: "TestSaltOfPSS",
-			Edits: []string{"			token.Method = strictPSS(pss)", "			_ = strictPSS(pss)"},
+			File: "proof.go", Tests: "TestSaltOfPSS",
+			Edits: []string{"		token.Method = strictPSS(pss)", "		_ = strictPSS(pss)"},
 		},
 		"keys: a keyfunc may change the method": {
-			File: "keys.go", Tests: "TestKeyfuncCannotChangeTheMethod",
-			Edits: []string{"		token.Method = method //", "		method = token.Method //"},
+			File: "proof.go", Tests: "TestKeyfuncCannotChangeTheMethod",
+			Edits: []string{
+				"func (r *Reader) ask(text string, method jwt.SigningMethod,", "func (r *Reader) ask(text string, method *jwt.SigningMethod,",
+				"Method: method, Header: copyHeader", "Method: *method, Header: copyHeader",
+				"	key, err := r.keyfunc(&s.token)\n", "	key, err := r.keyfunc(&s.token)\n	*method = s.token.Method\n",
+				"r.ask(text, proof.method,", "r.ask(text, &proof.method,",
+				"v.reader.ask(token.Raw, method,", "v.reader.ask(token.Raw, &method,",
+			},
 		},
 		"keys: Ed25519 keys of small order": {
 			File: "keys.go", Tests: "TestUnusableKeys TestSmallOrder",

@@ -19,7 +19,9 @@ type Reader struct {
 	parser     *jwt.Parser
 	keyfunc    jwt.Keyfunc
 	algorithms []string
+	allowed    []jwt.SigningMethod // of the algorithms
 	form       Form
+	recent     recentKeys
 }
 
 // Form is the form of the texts that are read.
@@ -37,8 +39,8 @@ type Form struct {
 // concern claims have no effect either, because Read validates none: see [Claims].
 //
 // The keyfunc is called before the signature is verified. It gets a new *jwt.Token at
-// each call. The getters of its Claims read the payload when they are called, as strictly
-// as Read does.
+// each call, with Raw, Method, Header and Claims. The getters of Claims read the payload
+// when they are called, as strictly as Read does.
 func NewReader(keyfunc jwt.Keyfunc, algorithms []string, form Form, opts ...jwt.ParserOption) (*Reader, error) {
 	if err := checkAlgorithms(algorithms); err != nil {
 		return nil, err
@@ -54,10 +56,15 @@ func NewReader(keyfunc jwt.Keyfunc, algorithms []string, form Form, opts ...jwt.
 		opts = append(opts, jwt.WithPaddingAllowed())
 	}
 	algorithms = slices.Clone(algorithms)
+	allowed := make([]jwt.SigningMethod, len(algorithms))
+	for i, name := range algorithms {
+		allowed[i] = jwt.GetSigningMethod(name)
+	}
 	return &Reader{
 		parser:     jwt.NewParser(append(opts, jwt.WithValidMethods(algorithms))...),
-		keyfunc:    usableKeys(keyfunc, algorithms),
+		keyfunc:    keyfunc,
 		algorithms: algorithms,
+		allowed:    allowed,
 		form:       form,
 	}, nil
 }
@@ -89,9 +96,10 @@ func checkAlgorithms(algorithms []string) error {
 
 // Token is a token with a verified signature.
 type Token struct {
-	Header  map[string]any
-	Payload string // the payload's JSON text, byte by byte as it was signed
+	Header  map[string]any // which the Proof shares
+	Payload string         // the payload's JSON text, byte by byte as it was signed
 	Claims  Claims
+	Proof   *Proof // nil where Confirm cannot compare keys
 }
 
 // Read verifies the signature of text and reads the token. It validates no claim beyond
@@ -102,11 +110,16 @@ type Token struct {
 // other error means that the token is not acceptable. Errors match golang-jwt's sentinels.
 // Their texts contain nothing of the token, except what the keyfunc's own error contains.
 func (r *Reader) Read(text string, kind *Kind) (Token, error) {
+	return r.read(text, kind, &verification{reader: r})
+}
+
+func (r *Reader) read(text string, kind *Kind, v *verification) (Token, error) {
 	if err := checkForm(text, r.form); err != nil {
 		return Token{}, err
 	}
 	claims := &unverifiedClaims{kind: kind}
-	parsed, err := r.parser.ParseWithClaims(text, claims, r.keyfunc)
+	v.claims = claims
+	parsed, err := r.parser.ParseWithClaims(text, claims, v.key)
 	if err != nil {
 		return Token{}, r.refuse(parsed, claims, err)
 	}
@@ -120,6 +133,7 @@ func (r *Reader) Read(text string, kind *Kind) (Token, error) {
 	if token.Claims, err = ReadClaims(token.Payload, kind.Claims); err != nil {
 		return Token{}, fmt.Errorf("%w: %w", jwt.ErrTokenInvalidClaims, err)
 	}
+	token.Proof = v.proof(&token)
 	return token, nil
 }
 
