@@ -52,28 +52,28 @@ func PlantKeys(v *Verified, keys [4][16]byte) {
 	v.facts = &planted
 }
 
-// Remembered returns how many readings a validator's memory holds, and the bytes that they and
-// their buckets are counted with.
+// Remembered returns how many tokens a validator's memory holds, and the bytes that everything in it
+// is counted with.
 func Remembered(v *Validator) (count, bytes int) {
-	bytes = len(v.memory.buckets) * pointerBytes
-	for i := range v.memory.buckets {
-		bucket := v.memory.buckets[i].Load()
+	m := v.memory
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	bytes = len(m.buckets) * pointerBytes
+	for i := range m.buckets {
+		bucket := m.buckets[i].Load()
 		if bucket == nil {
 			continue
 		}
-		bucket.mu.Lock()
-		bytes += bucket.bytes
-		sum := emptyBytes
-		for i := range bucket.readings {
-			if r := bucket.readings[i].Load(); r != nil {
+		bytes += bucketBytes
+		for i := range bucket.tokens {
+			if r := bucket.tokens[i].Load(); r != nil {
 				count++
-				sum += r.bytes
+				bytes += r.bytes
 			}
 		}
-		if sum != bucket.bytes {
-			panic("a bucket has lost count of its bytes")
-		}
-		bucket.mu.Unlock()
+	}
+	if bytes != m.bytes {
+		panic("the memory has lost count of its bytes")
 	}
 	return count, bytes
 }
@@ -117,10 +117,18 @@ func KeptTexts(v *Validator) (texts []string) {
 	}
 	for i := range v.memory.buckets {
 		if bucket := v.memory.buckets[i].Load(); bucket != nil {
-			for i := range bucket.readings {
-				walk(reflect.ValueOf(bucket.readings[i].Load()))
+			for i := range bucket.tokens {
+				walk(reflect.ValueOf(bucket.tokens[i].Load()))
 			}
 		}
 	}
 	return texts
+}
+
+// ShareABucket reports whether two texts belong into one bucket of a validator's memory.
+func ShareABucket(v *Validator, a, b string) bool {
+	hashA, hashB := hashOf(a), hashOf(b)
+	placeA, _ := v.memory.bucket(&hashA)
+	placeB, _ := v.memory.bucket(&hashB)
+	return placeA == placeB
 }

@@ -502,7 +502,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			},
 		},
 		"memory: a copy is shared by keys that differ": {
-			File: "internal/strictjwt/proof.go", Tests: "TestTwoKeysTakeTurns TestRememberedKeys TestMemoryChangesNoAnswer",
+			File: "internal/strictjwt/proof.go", Tests: "TestTwoKeysTakeTurns TestRememberedKeys",
 			Edits: []string{"		if sameKey(kept, key) {\n			return kept, true", "		if kept != nil {\n			return kept, true"},
 		},
 		"memory: the keyfunc is asked twice where the key is another": {
@@ -572,23 +572,31 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		"memory: tokens that come once displace those that come often": {
 			File: "signature_memory.go", Tests: "TestReplaysInAFlood",
-			Edits: []string{"(!r.used.Swap(false) || looks", "(r.used.Swap(false) || true || looks"},
+			Edits: []string{"(!r.used.Swap(false) || passed", "(r.used.Swap(false) || true || passed"},
 		},
 		"memory: it is bounded in tokens alone": {
 			File: "signature_memory.go", Tests: "TestReplaysInAFlood TestSignatureMemoryTakesItsBytes",
-			Edits: []string{"for free < 0 || bucket.bytes+r.bytes > bucketBytes {", "for free < 0 {"},
+			Edits: []string{"	m.makeRoom()\n", "	if m.bytes < 0 {\n		m.makeRoom()\n	}\n"},
 		},
-		"memory: what is removed goes on counting": {
+		"memory: what is removed counts twice": {
 			File: "signature_memory.go", Tests: "TestReplaysInAFlood",
-			Edits: []string{"	b.bytes -= b.readings[i].Swap(nil).bytes\n", "	b.readings[i].Store(nil)\n"},
+			Edits: []string{"	m.bytes -= bucket.tokens[i].Swap(nil).bytes\n", "	m.bytes -= 2 * bucket.tokens[i].Swap(nil).bytes\n"},
 		},
 		"memory: headers take nothing": {
 			File: "internal/strictjwt/proof.go", Tests: "TestReplaysInAFlood",
 			Edits: []string{"size := own + headerSize(p.header)", "size := own + 0*headerSize(p.header)"},
 		},
-		"memory: two goroutines put into one bucket": {
-			File: "signature_memory.go", Tests: "TestMemoryUnderConcurrency",
-			Edits: []string{"	bucket.mu.Lock()\n	defer bucket.mu.Unlock()\n	free := -1\n", "	free := -1\n"},
+		"memory: what is evicted is used for the next": {
+			File: "signature_memory.go", Tests: "TestEvictedTokensAreWhole",
+			Edits: []string{
+				"	m.bytes -= bucket.tokens[i].Swap(nil).bytes\n", "	m.removed = bucket.tokens[i].Swap(nil)\n	m.bytes -= m.removed.bytes\n",
+				"	hand  int        // the place", "	removed *readToken\n	hand  int        // the place",
+				"	bucket.tags[free].Store(tag)\n", "	if old := m.removed; old != nil {\n		old.facts, old.claims, old.proof, old.hash, old.bytes = r.facts, r.claims, r.proof, r.hash, r.bytes\n		r, m.removed = old, nil\n	}\n	bucket.tags[free].Store(tag)\n",
+			},
+		},
+		"memory: a full bucket grows into its neighbour's tokens": {
+			File: "signature_memory.go", Tests: "TestFullBucket",
+			Edits: []string{"		free = m.evictFrom(bucket)\n", "		free = 0\n"},
 		},
 		"sweeper: the reserve is not restored": {
 			File: "sweeper.go", Tests: "TestSweepRestoresTheReserve",

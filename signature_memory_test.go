@@ -887,3 +887,41 @@ func TestTagsDoNotDecide(t *testing.T) {
 		t.Errorf("the text is found: %v; one with a similar hash is found: %v", same, similar)
 	}
 }
+
+// TestEvictedTokensAreWhole keeps what was handed out for tokens that others have displaced.
+func TestEvictedTokensAreWhole(t *testing.T) {
+	t.Parallel()
+	v := newRecalling(t, yes, testkit.Keyfunc("HS256"), "HS256", revoke.WithSignatureMemory(leastMemory))
+	held := make([]*revoke.Verified, 300)
+	for i := range held {
+		held[i] = v.accepts(t, hs256(t, map[string]string{"jti": fmt.Sprintf(`"token-%d"`, i)}), false)
+	}
+	for i, verified := range held {
+		var claims revoke.Claims
+		testkit.Must(t, verified.Claims(&claims))
+		if want := fmt.Sprintf("token-%d", i); verified.ID != want || claims.ID != want {
+			t.Errorf("%s has the claims of %s, want %s", verified.ID, claims.ID, want)
+		}
+	}
+}
+
+// TestFullBucket fills a bucket before the memory is full, with tokens of which one comes again and
+// again.
+func TestFullBucket(t *testing.T) {
+	t.Parallel()
+	v := newRecalling(t, yes, testkit.Keyfunc("HS256"), "HS256", revoke.WithSignatureMemory(1<<20))
+	mint := func(i int) string { return hs256(t, map[string]string{"jti": fmt.Sprintf(`"token-%d"`, i)}) }
+	often := mint(0)
+	v.accepts(t, often, false)
+	kept := 0
+	for i := 1; kept < 40; i++ {
+		if text := mint(i); revoke.ShareABucket(v.Validator, often, text) {
+			kept++
+			v.accepts(t, text, false)
+			v.accepts(t, often, true)
+		}
+	}
+	if count, _ := revoke.Remembered(v.Validator); count != 16 {
+		t.Errorf("%d tokens are in a bucket of 16", count)
+	}
+}

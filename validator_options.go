@@ -131,7 +131,7 @@ func WithPaddedTokens() ValidatorOption {
 // accepted is kept: until it expires or others need its place, also after it was revoked. The
 // memory holds the token's claims, a copy of its key, and the SHA-256 of its text, but not the
 // text. A token is not kept if its key or its signing method is not of golang-jwt's own kinds, nor
-// if it takes more than 15 KiB. Default: [DefaultSignatureMemory].
+// if it takes more than 16 KiB. Default: [DefaultSignatureMemory].
 func WithSignatureMemory(bytes int) ValidatorOption {
 	return validatorOption(func(c *validatorConfig) error {
 		if bytes != 0 && (bytes < minSignatureMemory || bytes > maxSignatureMemory) {
