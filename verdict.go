@@ -3,6 +3,7 @@ package revoke
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -28,12 +29,24 @@ import (
 //	}
 //	return v.Check(now)
 type Verdict struct {
-	token Token
-	skew  int64 // of the token's issuer, in microseconds
-	rows  [scopeCount]struct {
+	asked
+	rows [scopeCount]struct {
 		found bool
 		since int64 // in microseconds since 1970
 	}
+}
+
+// asked is what a verdict compares of a token.
+type asked struct {
+	first, last time.Time         // of the clock, between which the token's lifetime allows an answer
+	stamps      [scopeCount]int64 // see Token.stamp
+	hasEpochs   bool              // as in Token
+	skew        int64             // of the token's issuer, in microseconds
+}
+
+// expires sets first and last from the expiry of a token.
+func (a *asked) expires(at time.Time) {
+	a.first, a.last = at.Add(-MaxTokenLifetime-MaxLeeway), at.Add(MaxLeeway)
 }
 
 // OfToken asks whether the token is accepted. It returns the keys of the token, its session,
@@ -79,7 +92,11 @@ func (v *Verdict) OfToken(token Token) (keys [4][16]byte, err error) {
 	if err != nil {
 		return keys, invalidToken(err)
 	}
-	v.token, v.skew = token, skew.Microseconds()
+	v.hasEpochs, v.skew = token.HasEpochs, skew.Microseconds()
+	v.expires(token.ExpiresAt)
+	for i := range v.stamps {
+		v.stamps[i] = token.stamp(i, v.skew)
+	}
 	return keys, nil
 }
 
@@ -88,7 +105,7 @@ func (v *Verdict) OfToken(token Token) (keys [4][16]byte, err error) {
 // Verified, OfVerified computes them.
 func (v *Verdict) OfVerified(verified *Verified) (keys [4][16]byte, err error) {
 	if f := verified.facts; f != nil && f.keyed && f.token == verified.Token {
-		*v = Verdict{token: f.token, skew: f.skew}
+		*v = Verdict{asked: f.asked}
 		return f.keys, nil
 	}
 	return v.OfToken(verified.Token)
@@ -117,7 +134,7 @@ func (v *Verdict) OfRedemption(token Token) (keys [4][16]byte, err error) {
 	if token.ExpiresAt.IsZero() {
 		return keys, invalidToken(errors.New("the token has no expiry"))
 	}
-	v.token = token
+	v.expires(token.ExpiresAt)
 	keys[ScopeToken.index()] = ScopeToken.Key(token.Issuer, token.ID)
 	return keys, nil
 }
@@ -140,13 +157,13 @@ func (v *Verdict) Check(now time.Time) error {
 		}
 	}
 	switch {
-	case v.token.ExpiresAt.Before(now.Add(-MaxLeeway)):
+	case now.After(v.last):
 		return invalidToken(fmt.Errorf("the token expired longer than %v ago", MaxLeeway))
-	case v.token.ExpiresAt.After(now.Add(MaxTokenLifetime + MaxLeeway)):
+	case now.Before(v.first):
 		return invalidToken(fmt.Errorf("the token expires more than %s from now", strictjwt.Days(MaxTokenLifetime)))
 	case !v.Ahead(now):
 		return nil
-	case v.token.HasEpochs:
+	case v.hasEpochs:
 		return invalidToken(fmt.Errorf("claim %q lies ahead of the store's clock and of the epochs that stand", strictjwt.EpochClaim))
 	}
 	return invalidToken(fmt.Errorf("%w: its iat is more than %v ahead of the store's clock",
@@ -156,7 +173,7 @@ func (v *Verdict) Check(now time.Time) error {
 // Refuses reports whether the row at place i revokes the token: any row of a token or a session
 // does, and one of a user or an issuer does where the token's stamp lies before its since.
 func (v *Verdict) Refuses(i int) bool {
-	return v.rows[i].found && (!scopes[i].epoch || v.stamp(i) < v.rows[i].since)
+	return v.rows[i].found && (!scopes[i].epoch || v.stamps[i] < v.rows[i].since)
 }
 
 // Ahead reports whether the token's stamp lies ahead of a clock, so that a revocation made at
@@ -169,27 +186,28 @@ func (v *Verdict) Refuses(i int) bool {
 // refuse one that is.
 func (v *Verdict) Ahead(clock time.Time) bool {
 	now := clock.UnixMicro()
-	for i := range scopes {
-		if !scopes[i].epoch {
-			continue
-		}
+	for i := range v.stamps {
 		last := now
-		if v.token.HasEpochs && v.rows[i].found {
+		if v.hasEpochs && v.rows[i].found {
 			last = max(last, v.rows[i].since)
 		}
-		if v.stamp(i) > last {
+		if v.stamps[i] > last {
 			return true
 		}
 	}
 	return false
 }
 
-// stamp is the instant, in microseconds since 1970, with which the epoch at place i is compared.
-func (v *Verdict) stamp(i int) int64 {
-	if v.token.HasEpochs {
-		return scopes[i].stamp(v.token.Epochs)
+// stamp is the instant, in microseconds since 1970, with which the epoch at place i is compared. It
+// is in the far past for a scope that has no epochs: no clock lies before that.
+func (t *Token) stamp(i int, skew int64) int64 {
+	switch {
+	case !scopes[i].epoch:
+		return math.MinInt64
+	case t.HasEpochs:
+		return scopes[i].stamp(t.Epochs)
 	}
-	return v.token.IssuedAt.Unix()*1e6 - v.skew
+	return t.IssuedAt.Unix()*1e6 - skew
 }
 
 func (v *Verdict) revoked(i int) error {
@@ -207,7 +225,7 @@ func (v *Verdict) Redeem(now time.Time) error {
 	if i := ScopeToken.index(); v.rows[i].found {
 		return v.revoked(i)
 	}
-	if v.token.ExpiresAt.Before(now.Add(-MaxLeeway)) {
+	if now.After(v.last) {
 		return invalidToken(fmt.Errorf("%w longer than %v ago", jwt.ErrTokenExpired, MaxLeeway))
 	}
 	return nil

@@ -23,9 +23,9 @@ type Verified struct {
 // made.
 type facts struct {
 	token     Token
-	keyed     bool // keys and skew are those of token, of which Verdict.OfToken returned no error
+	keyed     bool // keys and asked are those of token, of which Verdict.OfToken returned no error
 	keys      [scopeCount][16]byte
-	skew      int64 // as in Verdict
+	asked     asked
 	payload   string
 	respelled string // a claim that is read, of which the payload has another spelling too
 }
@@ -34,7 +34,7 @@ type facts struct {
 func (f *facts) addKeys() {
 	var v Verdict
 	if keys, err := v.OfToken(f.token); err == nil {
-		f.keyed, f.keys, f.skew = true, keys, v.skew
+		f.keyed, f.keys, f.asked = true, keys, v.asked
 	}
 }
 
