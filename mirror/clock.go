@@ -51,4 +51,4 @@ func (i instant) within(since instant, bound time.Duration) bool {
 }
 
 // after returns the time of a clock that is ahead of the wall clock by offset.
-func (i instant) after(offset time.Duration) time.Time { return time.Unix(0, i.wall).Add(offset) }
+func (i instant) after(offset time.Duration) time.Time { return time.Unix(0, i.wall+int64(offset)) }

@@ -32,6 +32,8 @@ type answer struct {
 	complete bool
 	// exact says that the answer after this one is a difference.
 	exact bool
+	// rows is about how many there are in a complete answer, 0 where that is not known.
+	rows int
 	// read sends the question and calls apply with each part. It returns the database's
 	// clock as the question began. An error of apply ends it. A part is valid until
 	// apply returns.
@@ -84,56 +86,59 @@ const numberingSQL = `coalesce((SELECT ` + schema.NumberingSQL + ` WHERE NOT EXI
     WHERE i.inhparent OPERATOR(pg_catalog.=) '{schema}.revocations'::pg_catalog.regclass)), '-')`
 
 // feedSQL are the statements of the feeds. Each reads header and rows in one snapshot.
-// Like the statements of package revoke they name the schema of all that they use. Each
-// has one column, a text in ASCII, and its arguments are texts: those are the same under
-// every setting, and under every type that an app registers on its connections.
+// Like the statements of package revoke they name the schema of all that they use. Their
+// columns are asked for in binary: the bytes of a uuid and of a time are the same under
+// every setting, and under every type that an app registers on its connections. The
+// header is a text in ASCII, and so are the arguments.
 type feedSQL struct {
-	probe     string // the header, and the version of the server
+	probe     string // the header; and about how many rows there are, and the version of the server
 	loadExact string // everything, with the snapshot
 	pollExact string // what the last snapshot did not show; served by the index on xid
 	loadWhole string // everything
 	lookup    string // some keys; served by the primary key
 }
 
-// headerMark begins a header. A row begins with one of the other marks, and goes on with
-// the hexadecimal digits of the key and of the time, as Postgres sends them in binary.
+// The columns of an answer. The header has the first one alone, and a row the others. since is
+// null in a row of a token or a session.
 const (
-	headerMark = "h"
-	epochMark  = "e"
-	otherMark  = "o"
+	headColumn = iota
+	keyColumn
+	expiresColumn
+	sinceColumn
+	columns
 )
 
 func newFeedSQL(name string) feedSQL {
-	const statement = `SELECT {header}
-UNION ALL SELECT pg_catalog.concat(CASE WHEN {epoch} THEN '` + epochMark + `' ELSE '` + otherMark + `' END,
-    pg_catalog.encode(pg_catalog.uuid_send(key) OPERATOR(pg_catalog.||)
-        pg_catalog.timestamptz_send(CASE WHEN {epoch} THEN since ELSE expires_at END), 'hex'))
-FROM {schema}.revocations WHERE {known} AND {which}`
+	const statement = `SELECT {header}, NULL::pg_catalog.uuid, NULL::timestamp with time zone, NULL::timestamp with time zone
+UNION ALL SELECT NULL, key, expires_at, CASE WHEN {epoch} THEN since END
+FROM {schema}.revocations WHERE ({known}) AND {which}`
 	const (
-		unnamed = `pg_catalog.concat_ws(' ', '` + headerMark + `', {circumstances},
+		unnamed = `pg_catalog.concat_ws(' ', {circumstances},
     pg_catalog.encode(pg_catalog.timestamptz_send(pg_catalog.statement_timestamp()), 'hex'))`
 		named = `pg_catalog.concat_ws(' ', ` + unnamed + `, pg_catalog.pg_current_snapshot(), ` + numberingSQL + `, ` + sessionSQL + `)`
 	)
+	// Comparisons take half the time of ANY and an array.
 	var known, epochs []string
 	for _, scope := range scopes {
-		known = append(known, string(scope))
+		is := "scope OPERATOR(pg_catalog.=) '" + string(scope) + "'"
+		known = append(known, is)
 		if scope.IsEpoch() {
-			epochs = append(epochs, string(scope))
+			epochs = append(epochs, is)
 		}
 	}
-	among := func(scopes []string) string {
-		return "scope OPERATOR(pg_catalog.=) ANY ('{" + strings.Join(scopes, ",") + "}'::pg_catalog.text[])"
-	}
 	constants := strings.NewReplacer(
-		"{circumstances}", circumstances.SQL(name), "{schema}", `"`+name+`"`, "{known}", among(known), "{epoch}", among(epochs),
+		"{circumstances}", circumstances.SQL(name), "{schema}", `"`+name+`"`,
+		"{known}", strings.Join(known, " OR "), "{epoch}", strings.Join(epochs, " OR "),
 	)
 	fill := func(header, which string) string {
 		return constants.Replace(strings.NewReplacer("{header}", header, "{which}", which).Replace(statement))
 	}
 	// The limit is reckoned from the header's time, which tells what was left out. That
 	// time stands still while the statement runs, however long the statement waits, and
-	// also where the clock is set.
-	live := fmt.Sprintf("expires_at OPERATOR(pg_catalog.>) (pg_catalog.statement_timestamp() OPERATOR(pg_catalog.-) interval '%d seconds')",
+	// also where the clock is set. The limit is a subquery, so that it is reckoned once and not
+	// for each row. IS TRUE keeps the index on expires_at out of a load of nearly all rows: the
+	// planner does not know the limit.
+	live := fmt.Sprintf("(expires_at OPERATOR(pg_catalog.>) (SELECT pg_catalog.statement_timestamp() OPERATOR(pg_catalog.-) interval '%d seconds')) IS TRUE",
 		int64(revoke.DefaultMargin/time.Second))
 	// The last snapshot does not show the transactions that began after it ($1) and
 	// those that were under way in it ($2). Of the latter, those that are still under
@@ -148,7 +153,9 @@ FROM {schema}.revocations WHERE {known} AND {which}`
     OR xid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT x FROM pg_catalog.unnest(($2::pg_catalog.text)::pg_catalog.xid8[]) AS x
         WHERE pg_catalog.pg_visible_in_snapshot(x, pg_catalog.pg_current_snapshot()))))`
 	return feedSQL{
-		probe:     constants.Replace("SELECT " + named + " UNION ALL SELECT pg_catalog.version()"),
+		probe: constants.Replace("SELECT " + named + `, NULL UNION ALL SELECT NULL, pg_catalog.concat_ws(' ',
+    (SELECT reltuples::pg_catalog.int8 FROM pg_catalog.pg_class WHERE oid OPERATOR(pg_catalog.=) '{schema}.revocations'::pg_catalog.regclass),
+    pg_catalog.version())`),
 		loadExact: fill(named, live),
 		pollExact: fill(named, changed),
 		loadWhole: fill(unnamed, live),
@@ -158,39 +165,46 @@ FROM {schema}.revocations WHERE {known} AND {which}`
 
 // readHeader reads the text of a header.
 func readHeader(text string) (head header, err error) {
-	parts := strings.SplitN(text, " ", 6)
-	if len(parts) != 3 && len(parts) != 6 {
+	parts := strings.SplitN(text, " ", 5)
+	if len(parts) != 2 && len(parts) != 5 {
 		return header{}, fmt.Errorf("the database answered with a header of %d parts", len(parts))
 	}
-	if err := head.Read(parts[1]); err != nil {
+	if err := head.Read(parts[0]); err != nil {
 		return header{}, err
 	}
-	clock, err := hex.DecodeString(parts[2])
-	if err != nil || len(clock) != 8 {
-		return header{}, fmt.Errorf("the database answered with the time %q", parts[2])
+	clock, err := hex.DecodeString(parts[1])
+	if err != nil || len(clock) != timeBytes {
+		return header{}, fmt.Errorf("the database answered with the time %q", parts[1])
 	}
 	head.clock = time.UnixMicro(micros(clock))
-	if len(parts) == 6 {
-		head.snapshot, head.session = parts[3], parts[5]
-		if parts[4] != "-" {
-			head.numbering = parts[4]
+	if len(parts) == 5 {
+		head.snapshot, head.session = parts[2], parts[4]
+		if parts[3] != "-" {
+			head.numbering = parts[3]
 		}
 	}
 	return head, nil
 }
 
-// readRow reads the text of a row.
-func readRow(text string) (row, error) {
-	const keyBytes, timeBytes = 16, 8
-	var raw [keyBytes + timeBytes]byte
-	if len(text) != 1+2*len(raw) {
-		return row{}, fmt.Errorf("the database answered with %d characters", len(text))
+var errNotAsked = errors.New("the database answered with what it was not asked for")
+
+// readRow reads the columns of a row.
+func readRow(values [][]byte) (row, error) {
+	if len(values) != columns {
+		return row{}, errNotAsked
 	}
-	if _, err := hex.Decode(raw[:], []byte(text[1:])); err != nil {
-		return row{}, fmt.Errorf("the database answered with what it was not asked for: %w", err)
+	key, at, since := values[keyColumn], values[expiresColumn], values[sinceColumn]
+	if since != nil {
+		at = since
 	}
-	return row{key: rowKey(raw[:keyBytes]), at: max(0, micros(raw[keyBytes:])), epoch: text[:1] == epochMark}, nil
+	if len(key) != len(rowKey{}) || len(at) != timeBytes {
+		return row{}, errNotAsked
+	}
+	return row{key: rowKey(key), at: max(0, micros(at)), epoch: since != nil}, nil
 }
+
+// timeBytes is the length of a time as Postgres sends it.
+const timeBytes = 8
 
 // micros reads a time as Postgres sends it, in microseconds since 2000, and returns it in
 // microseconds since 1970. What lies beyond all times that matter, as infinity does, is
@@ -206,8 +220,9 @@ const partRows = 512
 // asker sends statements of feedSQL by a connection.
 type asker struct {
 	conn     *pgx.Conn
-	before   []string // BEGIN and what follows it; empty where a statement needs no transaction
-	readOnly bool     // see revoke.WithReadOnlyConnections
+	before   []string          // BEGIN and what follows it; empty where a statement needs no transaction
+	readOnly bool              // see revoke.WithReadOnlyConnections
+	prepared map[string]string // statements that are prepared, and by which name
 }
 
 // newAsker returns an asker for a connection of which the mirror may not change the
@@ -226,56 +241,47 @@ const (
 	beginWritableSQL = beginSQL + " READ WRITE"
 )
 
-// texts runs a statement, in one round trip, and hands the text of each row to scan.
-func (a asker) texts(ctx context.Context, scan func(string) error, sql string, args ...any) (err error) {
-	each := func(rows pgx.Rows) error {
-		defer rows.Close()
-		var text string
-		for rows.Next() {
-			if err := rows.Scan(&text); err != nil {
-				return err
-			}
-			if err := scan(text); err != nil {
-				return err
-			}
-		}
-		return rows.Err()
-	}
-	if len(a.before) == 0 {
-		rows, err := a.conn.Query(ctx, sql, args...)
-		if err != nil {
-			return err
-		}
-		return each(rows)
-	}
-	batch := &pgx.Batch{}
+// rows runs a statement, in one round trip, and hands the columns of each row to scan, in binary.
+// They are valid until scan returns. The statement is sent past pgx's query modes and types, which
+// are the app's.
+func (a asker) rows(ctx context.Context, scan func([][]byte) error, sql string, args ...string) (err error) {
+	batch := &pgconn.Batch{}
 	for _, sql := range a.before {
-		batch.Queue(sql)
+		batch.ExecParams(sql, nil, nil, nil, nil)
 	}
-	batch.Queue(sql, args...)
-	batch.Queue("COMMIT")
-	results := a.conn.SendBatch(ctx, batch)
+	var values [][]byte
+	for _, arg := range args {
+		values = append(values, []byte(arg))
+	}
+	binary := []int16{pgx.BinaryFormatCode}
+	if name, ok := a.prepared[sql]; ok {
+		batch.ExecPrepared(name, values, nil, binary)
+	} else {
+		batch.ExecParams(sql, values, nil, nil, binary)
+	}
+	if len(a.before) > 0 {
+		batch.ExecParams("COMMIT", nil, nil, nil, nil)
+	}
+	results := a.conn.PgConn().ExecBatch(ctx, batch)
 	defer func() {
 		if closed := results.Close(); err == nil {
 			err = closed
 		}
 	}()
-	for range a.before {
-		if _, err := results.Exec(); err != nil {
-			return err
+	for results.NextResult() {
+		for result := results.ResultReader(); result.NextRow(); {
+			if err := scan(result.Values()); err != nil {
+				return err
+			}
 		}
 	}
-	rows, err := results.Query()
-	if err != nil {
-		return err
-	}
-	return each(rows)
+	return nil
 }
 
 // read runs a statement of feedSQL. It hands the header to check, and the rows to apply
 // in parts. It gives up where patience passes without another part.
 func (a asker) read(ctx context.Context, patience time.Duration, check func(header) error, apply func([]row) error,
-	sql string, args ...any,
+	sql string, args ...string,
 ) (head header, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer func() {
@@ -288,15 +294,15 @@ func (a asker) read(ctx context.Context, patience time.Duration, check func(head
 	defer stall.Stop()
 
 	part := make([]row, 0, partRows)
-	scan := func(text string) (err error) {
-		if strings.HasPrefix(text, headerMark) {
-			if head, err = readHeader(text); err != nil {
+	scan := func(values [][]byte) (err error) {
+		if text := values[headColumn]; text != nil {
+			if head, err = readHeader(string(text)); err != nil {
 				return err
 			}
 			stall.Reset(patience)
 			return cmp.Or(a.doubt(head), check(head))
 		}
-		r, err := readRow(text)
+		r, err := readRow(values)
 		if err != nil {
 			return err
 		}
@@ -307,8 +313,8 @@ func (a asker) read(ctx context.Context, patience time.Duration, check func(head
 		}
 		return err
 	}
-	err = a.texts(ctx, func(text string) error {
-		err := scan(text)
+	err = a.rows(ctx, func(values [][]byte) error {
+		err := scan(values)
 		if err != nil {
 			cancel(nil) // before the rows are closed, so that the rest is not sent
 		}
@@ -359,6 +365,7 @@ func anySession(header) error { return nil }
 // Its first answer is complete.
 type exactFeed struct {
 	*session
+	rows      int    // about how many the table had when the session began; 0 where that is not known
 	numbering string // as each answer must have it
 	xmax      string // of the last snapshot, which does not show later ones; empty before the first
 	xip       string // an array of what was under way in the last snapshot, which does not show it
@@ -366,7 +373,7 @@ type exactFeed struct {
 
 func (f *exactFeed) next() answer {
 	if f.xmax == "" {
-		return answer{complete: true, exact: true, read: f.load}
+		return answer{complete: true, exact: true, rows: f.rows, read: f.load}
 	}
 	return answer{exact: true, read: f.poll}
 }
@@ -383,12 +390,16 @@ func (f *exactFeed) load(ctx context.Context, apply func([]row) error) (time.Tim
 			return time.Time{}, err
 		}
 		// Parsing and planning would be a third of a poll's time.
-		if _, err := f.conn.Prepare(ctx, f.sql.pollExact, f.sql.pollExact); err != nil {
+		if _, err := f.conn.Prepare(ctx, pollName, f.sql.pollExact); err != nil {
 			return time.Time{}, err
 		}
+		f.prepared = map[string]string{f.sql.pollExact: pollName}
 	}
 	return head.clock, f.remember(head.snapshot)
 }
+
+// pollName names the prepared statement of polls.
+const pollName = "revoke_poll"
 
 func (f *exactFeed) poll(ctx context.Context, apply func([]row) error) (time.Time, error) {
 	head, err := f.read(ctx, f.patience, f.check, apply, f.sql.pollExact, f.xmax, f.xip)

@@ -424,3 +424,46 @@ func TestAnswerWithoutHeader(t *testing.T) {
 		t.Errorf("read = %v", err)
 	}
 }
+
+// A row of other columns or other lengths than were asked for ends the answer.
+func TestAnswerInAnotherForm(t *testing.T) {
+	t.Parallel()
+	m, _ := newMirror(t)
+	testkit.Must(t, m.store.RevokeToken(t.Context(), tokenOf("a")))
+	statement := newFeedSQL("revoke").loadWhole
+	for _, test := range []struct{ name, is, becomes string }{
+		{"no key", "SELECT NULL, key, expires_at,", "SELECT NULL, NULL, expires_at,"},
+		{"no expiry", "SELECT NULL, key, expires_at,", "SELECT NULL, key, NULL,"},
+		{"another type of time", "timestamp with time zone\nUNION", "date\nUNION"},
+		{"a column too many", "since END\nFROM", "since END, NULL\nFROM"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			sql := replaced(t, statement, test.is, test.becomes)
+			switch test.name {
+			case "another type of time":
+				sql = replaced(t, sql, "NULL::timestamp with time zone, NULL::date", "NULL::date, NULL::date")
+				sql = replaced(t, replaced(t, sql, "key, expires_at,", "key, expires_at::date,"), "THEN since END", "THEN since::date END")
+			case "a column too many":
+				sql = replaced(t, sql, "time zone\nUNION", "time zone, NULL\nUNION")
+			}
+			_, err := openSession(t, m).read(t.Context(), time.Minute, anySession, func([]row) error { return nil }, sql)
+			if !errors.Is(err, errNotAsked) {
+				t.Errorf("read = %v", err)
+			}
+		})
+	}
+}
+
+// An epoch is the since of its row, and not how long the row is kept.
+func TestEpochIsReadFromTheDatabase(t *testing.T) {
+	t.Parallel()
+	m, _ := newMirror(t)
+	token := tokenOf("a")
+	testkit.Must(t, m.store.RevokeUserBefore(t.Context(), token.User(), token.IssuedAt.Add(-time.Hour)))
+	source := readAll(t, m)
+	accepts(t, m, token)
+	testkit.Value(m.store.RevokeUser(t.Context(), token.User()))(t)
+	update(t, m, source.next())
+	refuses(t, m, token, revoke.ScopeUser)
+}

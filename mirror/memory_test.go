@@ -354,7 +354,8 @@ func TestTable(t *testing.T) {
 	group.Go(func() {
 		for !stop.Load() {
 			fingerprint := known.Load() // before the table, as a check reads the mark
-			if _, found := m.table.Load().get(fingerprint); !found {
+			table := m.table.Load()
+			if _, found := table.get(fingerprint); !found || !table.sift(&[len(scopes)]uint64{3: fingerprint})[3] {
 				t.Error("an entry is lost while the table grows")
 				return
 			}
@@ -382,6 +383,94 @@ func TestTable(t *testing.T) {
 	m.table.Load().replace(entry{fingerprint: 1, value: 7})
 	if e, _ := m.table.Load().get(1); e.value != 7 {
 		t.Errorf("replaced by 7 it is %+v", e)
+	}
+}
+
+// The filter has every entry, at any size of the table and by any way into it, and hardly any other.
+func TestFilter(t *testing.T) {
+	t.Parallel()
+	hash := newHasher()
+	fingerprint := func(i int, kind byte) uint64 {
+		return hash.fingerprint(&rowKey{byte(i), byte(i >> 8), byte(i >> 16), 15: kind})
+	}
+	const known, unknown, entries = 1, 2, 50_000
+	grown := newTable(0)
+	check := func(table *table, n int) (others int) {
+		t.Helper()
+		for i := range n {
+			perhaps := table.sift(&[len(scopes)]uint64{fingerprint(i, known), 0, fingerprint(i, unknown)})
+			if !perhaps[0] || perhaps[1] || perhaps[3] {
+				t.Fatalf("of %d entries, the filter says %v of one that there is and two that there are not", n, perhaps)
+			}
+			if perhaps[2] {
+				others++
+			}
+		}
+		return others
+	}
+	for i := range entries {
+		grown = add(grown, entry{fingerprint: fingerprint(i, known), value: 1})
+		if n := i + 1; n&(n-1) == 0 || grown.full() {
+			if others := check(grown, n); n > 1000 && others > n/20 {
+				t.Errorf("with %d entries, the filter says perhaps of %d that there are not", n, others)
+			}
+		}
+	}
+	for name, table := range map[string]*table{"resized": grown.resized(10 * entries), "fitted": grown.resized(10 * entries).fitted()} {
+		if others := check(table, entries); others > entries/20 {
+			t.Errorf("%s, the filter says perhaps of %d that there are not", name, others)
+		}
+	}
+}
+
+// A token without a session has no key of one, which no filter and no table are asked for.
+func TestAbsentScopesAreNotLookedUp(t *testing.T) {
+	t.Parallel()
+	m, _ := newMirror(t)
+	update(t, m, complete())
+	filter := m.table.Load().filter
+	for i := range filter {
+		filter[i].Store(^uint64(0))
+	}
+	accepts(t, m, tokenOf("a"))
+}
+
+// The number of rows that the database estimates makes the first table large enough. If the
+// estimate is wrong, the table is none the larger.
+func TestLoadIsSizedByAnEstimate(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name                       string
+		estimate, maximum, entries int
+		sizedFor                   int // entries
+	}{
+		{"right", 100_000, 1_000_000, 70_000, 100_000},
+		{"unknown", -1, 1_000_000, 1, 0},
+		{"too high", 100_000, 1_000_000, 10, 10},
+		{"higher than what is kept", 1 << 50, 20_000, 19_000, 20_000},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			m, _ := newMirror(t, WithMaxEntries(test.maximum))
+			a := complete()
+			a.rows = test.estimate
+			a.read = func(_ context.Context, apply func([]row) error) (time.Time, error) {
+				for i := range test.entries {
+					testkit.Must(t, apply([]row{{key: rowKey{byte(i), byte(i >> 8), byte(i >> 16)}, at: 1 << 60}}))
+				}
+				return time.Now(), nil
+			}
+			update(t, m, a)
+			if got, want := m.Stats().Bytes, newTable(test.sizedFor).bytes(); got != want {
+				t.Errorf("the table has %d bytes, want %d", got, want)
+			}
+		})
+	}
+	m, _ := newMirror(t)
+	fillTokens(t, m.store.Pool(), 10_000)
+	testkit.Exec(t, m.store.Pool(), "ANALYZE revoke.revocations")
+	if a := testkit.Value(openSession(t, m).probe(t.Context()))(t).next(); a.rows < 9_000 || a.rows > 12_000 {
+		t.Errorf("the estimate is %d rows, and there are 10,000", a.rows)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,7 +62,7 @@ func New(store *revoke.Postgres, opts ...Option) (*Mirror, error) {
 	m := &Mirror{
 		store:    store,
 		config:   config{bound: DefaultBound, maxEntries: DefaultMaxEntries, clock: systemClock},
-		hash:     hasher{seed: maphash.MakeSeed()},
+		hash:     newHasher(),
 		announce: make(chan struct{}, 1),
 		overlay:  make(overlay),
 		pruneAt:  minPrune,
@@ -207,11 +206,17 @@ func (m *Mirror) fromMemory(ctx context.Context, verified *revoke.Verified) (ans
 
 // find looks the keys up, one for each scope, and tells the verdict which rows there are.
 func (m *Mirror) find(v *revoke.Verdict, t *table, keys *[len(scopes)]rowKey) {
+	var fingerprints [len(scopes)]uint64
 	for i := range keys {
-		if keys[i] == (rowKey{}) {
+		if keys[i] != (rowKey{}) {
+			fingerprints[i] = m.hash.fingerprint(&keys[i])
+		}
+	}
+	for i, perhaps := range t.sift(&fingerprints) {
+		if !perhaps {
 			continue
 		}
-		switch e, found := t.get(m.hash.fingerprint(&keys[i])); {
+		switch e, found := t.get(fingerprints[i]); {
 		case !found:
 		case e.epoch:
 			v.Found(i, e.value)

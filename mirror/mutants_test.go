@@ -437,9 +437,70 @@ var mutants = map[string]mutation.Mutant{
 	"fingerprints have no seed": {
 		File: "table.go", Tests: "TestFingerprints",
 		Edits: []string{
-			"max(1, maphash.Bytes(h.seed, key[:]))",
-			"max(1, uint64(key[0])<<8|uint64(key[1])<<16|uint64(key[15])+0*maphash.Bytes(h.seed, key[:]))",
+			"rand.Read(seed[:])",
+			"rand.Read(seed[:0])",
+			"return max(1, ",
+			"return max(1, uint64(key[0])<<8|uint64(key[1])<<16|uint64(key[15])+",
 		},
+	},
+	"half of a key is its fingerprint": {
+		File: "table.go", Tests: "TestFingerprints",
+		Edits: []string{"binary.LittleEndian.Uint64(key[8:])", "binary.LittleEndian.Uint64(key[:8])"},
+	},
+	"the filter is not told of an entry": {
+		File: "table.go", Tests: "TestFilter TestTable TestOwnWritesAreEnforcedAtOnce TestWholeFeed",
+		Edits: []string{"word.Store(word.Load() | filterBits(e.fingerprint))", "_ = word"},
+	},
+	"the filter forgets the entries before": {
+		File: "table.go", Tests: "TestFilter",
+		Edits: []string{"word.Store(word.Load() | filterBits", "word.Store(filterBits"},
+	},
+	"the filter is asked for other bits than it was told": {
+		File: "table.go", Tests: "TestFilter TestOwnWritesAreEnforcedAtOnce",
+		Edits: []string{"filterBits(f)&^words[i]", "filterBits(f>>1)&^words[i]"},
+	},
+	"the filter is asked in another word than it was told in": {
+		File: "table.go", Tests: "TestFilter TestTable",
+		Edits: []string{"words[i] = t.filter[f>>t.shift].Load()", "words[i] = t.filter[f>>t.shift>>1].Load()"},
+	},
+	"one bit is enough for the filter": {
+		File: "table.go", Tests: "TestFilter",
+		Edits: []string{"filterBits(f)&^words[i] == 0", "filterBits(f)&words[i] != 0"},
+	},
+	"a larger table has an empty filter": {
+		File: "table.go", Tests: "TestFilter",
+		Edits: []string{"\treturn other\n", "\tclear(other.filter)\n\treturn other\n"},
+	},
+	"a load keeps the filter of the table before": {
+		File: "poll.go", Tests: "TestWholeFeed",
+		Edits: []string{
+			"\tm.table.Store(fresh)\n\tm.loads",
+			"\tif len(old.filter) == len(fresh.filter) {\n\t\tfresh.filter = old.filter\n\t}\n\tm.table.Store(fresh)\n\tm.loads",
+		},
+	},
+	"a scope of which a token says nothing is looked up": {
+		File: "table.go", Tests: "TestAbsentScopesAreNotLookedUp TestFilter",
+		Edits: []string{" == 0 && f != 0", " == 0"},
+	},
+	"an estimate of rows is believed": {
+		File: "poll.go", Tests: "TestLoadIsSizedByAnEstimate",
+		Edits: []string{"fresh = fresh.fitted()", "_ = fresh.fitted()"},
+	},
+	"an estimate of rows is not read": {
+		File: "session.go", Tests: "TestLoadIsSizedByAnEstimate",
+		Edits: []string{"rows, _ = strconv.Atoi(number)", "_, _ = strconv.Atoi(number)"},
+	},
+	"a row of an epoch is taken for a token's": {
+		File: "feed.go", Tests: "TestEpochsOfLongAgo",
+		Edits: []string{"epoch: since != nil}", "epoch: false}"},
+	},
+	"the expiry of a row is taken for its epoch": {
+		File: "feed.go", Tests: "TestEpochIsReadFromTheDatabase",
+		Edits: []string{"\t\tat = since\n", "\t\t_ = at\n"},
+	},
+	"a row of another form is read": {
+		File: "feed.go", Tests: "TestAnswerInAnotherForm",
+		Edits: []string{"if len(key) != len(rowKey{}) || len(at) != timeBytes {", "if false {"},
 	},
 	"a load tells another time than it used": {
 		File: "feed.go", Tests: "TestLoadTellsTheTimeThatItUsed",
@@ -451,8 +512,8 @@ var mutants = map[string]mutation.Mutant{
 	"a load leaves rows out by a later clock than it tells": {
 		File: "feed.go", Tests: "TestSlowLoadLeavesOutOnlyWhatItSays",
 		Edits: []string{
-			"(pg_catalog.statement_timestamp() OPERATOR(pg_catalog.-)",
-			"(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-)",
+			"(SELECT pg_catalog.statement_timestamp() OPERATOR(pg_catalog.-)",
+			"(SELECT pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-)",
 		},
 	},
 	"what was under way is passed over": {
@@ -480,7 +541,7 @@ var mutants = map[string]mutation.Mutant{
 	"rows of unknown scopes are read": {
 		File: "feed.go", Tests: "TestUnknownScopesAreSkipped",
 		Edits: []string{
-			"WHERE {known} AND {which}",
+			"WHERE ({known}) AND {which}",
 			"WHERE {which}",
 		},
 	},

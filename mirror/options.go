@@ -11,7 +11,7 @@ import (
 // Defaults of the options.
 const (
 	DefaultBound      = time.Second // of WithBound: most people do not notice a second
-	DefaultMaxEntries = 20_000_000  // of WithMaxEntries: some 540 MB
+	DefaultMaxEntries = 20_000_000  // of WithMaxEntries: some 570 MB
 )
 
 // The limits of WithBound. A bound must leave room for a round trip, and is of no use
@@ -58,7 +58,7 @@ func WithInterval(d time.Duration) Option {
 }
 
 // WithMaxEntries sets how many live revocations are kept in memory. An entry takes some
-// 27 bytes, and twice that while the table grows. Writes through [Mirror.Store] that no
+// 29 bytes, and twice that while the table grows. Writes through [Mirror.Store] that no
 // poll has shown yet take about as much again at most. If there are more revocations,
 // every check asks Postgres, Health says so, and the mirror tries to load again about
 // every half minute.

@@ -186,13 +186,19 @@ func (m *Mirror) begin() (number uint64, at instant) {
 
 // load reads a complete answer into a new table and puts that in place of the old one.
 func (m *Mirror) load(ctx context.Context, number uint64, at instant, a answer) error {
-	old, fresh := m.table.Load(), newTable(m.Stats().Entries)
+	old, fresh := m.table.Load(), newTable(max(m.Stats().Entries, min(a.rows, m.maxEntries)))
 	news := false
+	entries := make([]entry, 0, partRows)
 	clock, err := a.read(ctx, func(part []row) error {
+		entries = entries[:0]
 		for _, r := range part {
-			e := m.entryOf(r)
-			if before, found := old.get(e.fingerprint); !found || before.value < e.value {
-				news = true
+			entries = append(entries, m.entryOf(r))
+		}
+		fresh.reach(entries)
+		for _, e := range entries {
+			if !news {
+				before, found := old.get(e.fingerprint)
+				news = !found || before.value < e.value
 			}
 			fresh = add(fresh, e)
 		}
@@ -208,6 +214,7 @@ func (m *Mirror) load(ctx context.Context, number uint64, at instant, a answer) 
 	if err != nil {
 		return err
 	}
+	fresh = fresh.fitted()
 	for _, r := range m.overlay {
 		if e, found := fresh.get(m.hash.fingerprint(&r.key)); found {
 			m.overlay.shows(row{key: r.key, at: e.value})

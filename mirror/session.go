@@ -194,14 +194,15 @@ func (s *session) answered(head header) bool {
 // have a snapshot from before it, which leaves out what was under way. A session that
 // has reached a primary once reaches nothing else.
 func (s *session) probe(ctx context.Context) (feed, error) {
+	rows := 0
 	for range 3 {
 		var head header
-		var version string
-		err := s.texts(ctx, func(text string) (err error) {
-			if strings.HasPrefix(text, headerMark) {
-				head, err = readHeader(text)
+		var about string // the number of rows, and the version of the server
+		err := s.rows(ctx, func(values [][]byte) (err error) {
+			if text := values[headColumn]; text != nil {
+				head, err = readHeader(string(text))
 			} else {
-				version = text
+				about = string(values[len(values)-1])
 			}
 			return err
 		}, s.sql.probe)
@@ -215,11 +216,13 @@ func (s *session) probe(ctx context.Context) (feed, error) {
 			return nil, s.doubt(head)
 		case !s.answered(head):
 			return wholeFeed{s}, nil
-		case strings.Contains(version, "-YB-"): // each node numbers its transactions for itself
+		case strings.Contains(about, "-YB-"): // each node numbers its transactions for itself
 			return wholeFeed{s}, nil
 		case head.numbering == "": // before all rows are read for nothing
 			return nil, errUnnumbered
 		}
+		number, _, _ := strings.Cut(about, " ")
+		rows, _ = strconv.Atoi(number) // it is -1 before the first VACUUM or ANALYZE
 	}
-	return &exactFeed{session: s}, nil
+	return &exactFeed{session: s, rows: rows}, nil
 }
