@@ -36,9 +36,9 @@ type Verdict struct {
 	}
 }
 
-// asked is what a verdict compares of a token.
+// asked is what a verdict compares of a token. The token's lifetime allows nil from first to last.
 type asked struct {
-	first, last time.Time         // of the clock, between which the token's lifetime allows an answer
+	first, last time.Time
 	stamps      [scopeCount]int64 // see Token.stamp
 	hasEpochs   bool              // as in Token
 	skew        int64             // of the token's issuer, in microseconds

@@ -68,7 +68,7 @@ func BenchmarkMirrorCheck(b *testing.B) {
 	}
 }
 
-// newQuestions returns verified tokens of random users, of whom the first one has this number.
+// newQuestions returns verified tokens of random users. The lowest number of a user is first.
 func newQuestions(b *testing.B, m *mirror.Mirror, first int) []question {
 	b.Helper()
 	hs256 := newSigners()[0]

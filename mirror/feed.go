@@ -220,7 +220,7 @@ const partRows = 512
 // asker sends statements of feedSQL by a connection.
 type asker struct {
 	conn     *pgx.Conn
-	before   []string          // BEGIN and what follows it; empty where a statement needs no transaction
+	before   []string          // BEGIN and what follows; empty where statements need none
 	readOnly bool              // see revoke.WithReadOnlyConnections
 	prepared map[string]string // statements that are prepared, and by which name
 }
@@ -365,7 +365,7 @@ func anySession(header) error { return nil }
 // Its first answer is complete.
 type exactFeed struct {
 	*session
-	rows      int    // about how many the table had when the session began; 0 where that is not known
+	rows      int    // about how many there were when the session began; 0: not known
 	numbering string // as each answer must have it
 	xmax      string // of the last snapshot, which does not show later ones; empty before the first
 	xip       string // an array of what was under way in the last snapshot, which does not show it
