@@ -15,6 +15,7 @@ import (
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/pgserver"
+	"github.com/pgrevoke/revoke/internal/postgres"
 	"github.com/pgrevoke/revoke/internal/testkit"
 )
 
@@ -36,13 +37,13 @@ func newGate() *gate {
 }
 
 // TraceQueryStart holds checks, and lets reads of epochs and of spent tokens pass, which ask about
-// two keys at most.
+// two keys at most, or send them as a text.
 func (g *gate) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
 	if data.SQL != revoke.CheckSQL {
 		return ctx
 	}
-	text, ok := data.Args[0].(string)
-	keys := strings.Count(text, ",") + 1
+	sent, ok := data.Args[0].(postgres.Keys)
+	keys := len(sent)
 	if !ok || keys <= 2 {
 		return ctx
 	}

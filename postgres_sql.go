@@ -52,7 +52,7 @@ func newStatements(name string) statements {
 
 // ask is the check statement with its keys.
 func (s *statements) ask(keys [][16]byte) postgres.Statement {
-	return postgres.Statement{SQL: s.check, Args: []any{postgres.HexArray(keys)}}
+	return postgres.Statement{SQL: s.check, Args: []any{postgres.Keys(keys)}}
 }
 
 // Every check, of one token or of many, and every read of epochs: one row with the circumstances

@@ -4,14 +4,18 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // Every argument is a Go string, and every column a text in ASCII. Of all types a string alone is
 // the same in every query mode and under every type that an app registers on its connections, and
-// ASCII alone is the same in every client_encoding.
+// ASCII alone is the same in every client_encoding. The exception is Keys, which can be sent as a
+// string too.
 
 // HexText is a text as the hexadecimal digits of its UTF-8.
 func HexText(text string) string { return hex.EncodeToString([]byte(text)) }
@@ -30,6 +34,49 @@ func HexArray(keys [][16]byte) string {
 		array = hex.AppendEncode(array, key[:])
 	}
 	return string(append(array, '}'))
+}
+
+// Keys is an array of keys as the argument of a statement that runs at each request. In binary,
+// which pgx chooses where it knows the type, the server reads it in a quarter of the time of its
+// text. Where pgx does not know the type, or an app has registered a type for uuid that cannot take
+// it, pgx sends the text.
+type Keys [][16]byte
+
+// Dimensions implements [pgtype.ArrayGetter].
+func (k Keys) Dimensions() []pgtype.ArrayDimension {
+	return []pgtype.ArrayDimension{{Length: int32(len(k)), LowerBound: 1}}
+}
+
+// Index implements [pgtype.ArrayGetter].
+func (k Keys) Index(i int) any { return element{k[i]} }
+
+// IndexType implements [pgtype.ArrayGetter].
+func (k Keys) IndexType() any { return element{} }
+
+// TextValue implements [pgtype.TextValuer].
+func (k Keys) TextValue() (pgtype.Text, error) {
+	return pgtype.Text{String: HexArray(k), Valid: true}, nil
+}
+
+// element is an element of Keys. It offers no text, as [pgtype.UUID] does: a codec of text for uuid
+// would put that into an array in binary.
+type element struct{ key [16]byte }
+
+// UUIDValue implements [pgtype.UUIDValuer].
+func (e element) UUIDValue() (pgtype.UUID, error) {
+	return pgtype.UUID{Bytes: e.key, Valid: true}, nil
+}
+
+// texts returns the arguments as strings, for drivers of database/sql that pass on nothing else. A
+// method Value in its place would be used by pgx too, with a codec of the app's.
+func texts(args []any) []any {
+	texts := slices.Clone(args)
+	for i, arg := range texts {
+		if keys, ok := arg.(Keys); ok {
+			texts[i] = HexArray(keys)
+		}
+	}
+	return texts
 }
 
 // TextArray is an array of texts that hold neither quotes nor backslashes.

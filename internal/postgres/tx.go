@@ -95,10 +95,10 @@ func (r sqlRunner) Run(ctx context.Context, stmts ...Statement) error {
 
 func (r sqlRunner) one(ctx context.Context, s Statement) error {
 	if s.Scan == nil {
-		_, err := r.tx.ExecContext(ctx, s.SQL, s.Args...)
+		_, err := r.tx.ExecContext(ctx, s.SQL, texts(s.Args)...)
 		return err
 	}
-	rows, err := r.tx.QueryContext(ctx, s.SQL, s.Args...)
+	rows, err := r.tx.QueryContext(ctx, s.SQL, texts(s.Args)...)
 	if err != nil {
 		return err
 	}
