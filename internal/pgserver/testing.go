@@ -2,8 +2,11 @@ package pgserver
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
+	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -18,9 +21,24 @@ var shared struct {
 	err    error
 }
 
+// concurrently is how many tests run at a time, unless -parallel says another number. Most of them
+// wait for a server, so that one for each processor would leave processors idle.
+const concurrently = 4
+
 // Main runs the tests of a package, stops the server that they used, and fails them if a
 // goroutine is left.
-func Main(m *testing.M) { goleak.VerifyTestMain(run{m}) }
+func Main(m *testing.M) {
+	const parallel = "test.parallel"
+	flag.Parse()
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == parallel })
+	if !asked {
+		if err := flag.Set(parallel, strconv.Itoa(max(concurrently, runtime.GOMAXPROCS(0)))); err != nil {
+			panic(err)
+		}
+	}
+	goleak.VerifyTestMain(run{m})
+}
 
 type run struct{ tests *testing.M }
 
