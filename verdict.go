@@ -49,11 +49,11 @@ func (a *asked) expires(at time.Time) {
 	a.first, a.last = at.Add(-MaxTokenLifetime-MaxLeeway), at.Add(MaxLeeway)
 }
 
-// OfToken asks whether the token is accepted. It returns the keys of the token, its session,
-// its user and its issuer; a key that is all zero belongs to a scope of which the token says
+// OfToken asks whether the token is accepted. It returns four keys: of the token, its session,
+// its user and its issuer. A key that is all zero belongs to a scope of which the token says
 // nothing. The error matches ErrInvalidToken where the token lacks what a check needs: see
 // [Checker].
-func (v *Verdict) OfToken(token Token) (keys [4][16]byte, err error) {
+func (v *Verdict) OfToken(token Token) (keys [scopeCount][16]byte, err error) {
 	*v = Verdict{} // which accepts nothing, and stays so after an error
 	if token.ID == "" && token.SessionID == "" && token.Subject == "" {
 		return keys, invalidToken(errors.New("the token has neither id nor session nor subject"))
@@ -114,7 +114,7 @@ func (v *Verdict) OfVerified(verified *Verified) (keys [4][16]byte, err error) {
 // OfUser asks for the epochs of a user, and when the user's next token may be issued. Only the
 // keys of the user and of the issuer are not zero. The error says what is wrong with the user's
 // names.
-func (v *Verdict) OfUser(user User) (keys [4][16]byte, err error) {
+func (v *Verdict) OfUser(user User) (keys [scopeCount][16]byte, err error) {
 	*v = Verdict{}
 	if err := ScopeUser.checkNames(user.Issuer, user.Subject); err != nil {
 		return keys, err
@@ -126,7 +126,7 @@ func (v *Verdict) OfUser(user User) (keys [4][16]byte, err error) {
 
 // OfRedemption asks whether a token can be redeemed. Only the token's own key is not zero. The
 // error matches ErrInvalidToken where issuer, id or expiry are missing or cannot be stored.
-func (v *Verdict) OfRedemption(token Token) (keys [4][16]byte, err error) {
+func (v *Verdict) OfRedemption(token Token) (keys [scopeCount][16]byte, err error) {
 	*v = Verdict{}
 	if err := token.checkRevocation(); err != nil {
 		return keys, err
@@ -253,7 +253,7 @@ func (v *Verdict) IssueTime(now time.Time) (iat time.Time, wait time.Duration) {
 }
 
 // Scopes returns the scopes of the keys, at their places.
-func (*Verdict) Scopes() (list [4]Scope) {
+func (*Verdict) Scopes() (list [scopeCount]Scope) {
 	for i := range scopes {
 		list[i] = scopes[i].name
 	}
