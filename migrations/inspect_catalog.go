@@ -335,8 +335,8 @@ func check(name, definition string) part {
 // scopeList matches the scopes that a migration lets into the table.
 var scopeList = regexp.MustCompile(`CONSTRAINT revocations_scope CHECK\s+\(scope \S+ ANY \(ARRAY\[([^\]]*)\]`)
 
-// scopesOfFiles returns the scopes that the newest migration lets into the table, as Postgres writes
-// a list of texts. TestInspectFindsNothing compares it with what Postgres says.
+// scopesOfFiles returns the scopes that the newest migration lets into the table, as Postgres
+// writes a list of texts. TestInspectFindsNothing compares it with what Postgres says.
 func scopesOfFiles() (list string) {
 	names, _ := fs.Glob(embedded, "*.sql") // fails only for a malformed pattern
 	for _, name := range names {

@@ -52,8 +52,8 @@ const (
 	byHand = "the remedy mends it"
 )
 
-// TestInspectFindsDamage damages the schema, and mends it by Up or by the remedy. A short run does so
-// in each third way.
+// TestInspectFindsDamage damages the schema, and mends it by Up or by the remedy. A short run does
+// so in each third way.
 func TestInspectFindsDamage(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
