@@ -67,21 +67,26 @@ func (c *cookie) clearUnpartitioned(w http.ResponseWriter) {
 // unsafe, although its method is GET. Otherwise GET, HEAD and OPTIONS are accepted from any site,
 // so a handler of these must change nothing. Default: no cookie.
 func WithCookie(name, path string) Option {
-	return func(o *options) error {
-		prefix := "__Host-"
-		if path != "/" {
-			prefix = "__Secure-"
-		}
-		cookie := &cookie{name: prefix + name, path: path, sameSite: http.SameSiteLaxMode}
-		if name == "" || !strings.HasPrefix(path, "/") {
-			return fmt.Errorf("cookie name %q is empty, or its path %q does not begin with /", name, path)
-		}
-		if err := cookie.with("").Valid(); err != nil {
-			return fmt.Errorf("cookie: %w", err)
-		}
-		o.cookie = cookie
-		return nil
+	return func(o *options) (err error) {
+		o.cookie, err = newCookie(name, path)
+		return err
 	}
+}
+
+// newCookie returns a cookie with the prefix that its path allows.
+func newCookie(name, path string) (*cookie, error) {
+	prefix := "__Host-"
+	if path != "/" {
+		prefix = "__Secure-"
+	}
+	cookie := &cookie{name: prefix + name, path: path, sameSite: http.SameSiteLaxMode}
+	if name == "" || !strings.HasPrefix(path, "/") {
+		return nil, fmt.Errorf("cookie name %q is empty, or its path %q does not begin with /", name, path)
+	}
+	if err := cookie.with("").Valid(); err != nil {
+		return nil, fmt.Errorf("cookie: %w", err)
+	}
+	return cookie, nil
 }
 
 // WithSameSite sets the SameSite attribute of the cookie. It must follow [WithCookie]. Default:
@@ -149,17 +154,22 @@ func (g *Guard) SetCookie(w http.ResponseWriter, token string, expiresAt time.Ti
 	if g.cookie == nil {
 		return errNoCookie
 	}
+	return g.cookie.setToken(w, token, expiresAt)
+}
+
+// setToken makes a browser keep a token, in an answer that no cache may store.
+func (c *cookie) setToken(w http.ResponseWriter, token string, expiresAt time.Time) error {
 	if !isToken68(token) {
 		return errors.New("revokehttp: SetCookie: this is not a token")
 	}
-	if size := len(g.cookie.name) + len(token); size > maxCookie {
+	if size := len(c.name) + len(token); size > maxCookie {
 		return fmt.Errorf("revokehttp: SetCookie: name and token are %d bytes long, and browsers keep %d", size, maxCookie)
 	}
 	w.Header().Set("Cache-Control", "no-store") // RFC 6749 §5.1
-	if g.cookie.partitioned {
-		g.cookie.clearUnpartitioned(w) // two cookies of the name would be refused
+	if c.partitioned {
+		c.clearUnpartitioned(w) // two cookies of the name would be refused
 	}
-	g.cookie.set(w, token, expiresAt)
+	c.set(w, token, expiresAt)
 	return nil
 }
 

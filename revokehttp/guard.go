@@ -76,7 +76,7 @@ func (g *Guard) Require(next http.Handler) http.Handler {
 			g.fail(w, r, err)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contextKey{}, accepted)))
+		next.ServeHTTP(w, withToken(r, accepted))
 	})
 }
 

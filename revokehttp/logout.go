@@ -160,16 +160,21 @@ func (g *Guard) logout(method string, store revoke.Store, opts []LogoutOption, c
 			g.fail(w, r, err)
 			return
 		}
-		if o.clearSiteData != "" {
-			w.Header().Set("Clear-Site-Data", o.clearSiteData)
-		}
-		if o.location != nil && isNavigation(r) {
-			seeOther(w, o.location(r, token))
-			return
-		}
-		w.Header().Set("Cache-Control", "no-store")
-		w.WriteHeader(http.StatusNoContent)
+		o.succeed(w, r, token)
 	}), nil
+}
+
+// succeed answers a logout that has ended the token.
+func (o *logoutOptions) succeed(w http.ResponseWriter, r *http.Request, token revoke.Token) {
+	if o.clearSiteData != "" {
+		w.Header().Set("Clear-Site-Data", o.clearSiteData)
+	}
+	if o.location != nil && isNavigation(r) {
+		seeOther(w, o.location(r, token))
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNoContent)
 }
 
 // losesCookie reports whether a logout that ended with err deletes the guard's cookie. No script

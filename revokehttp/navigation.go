@@ -24,8 +24,8 @@ const maxReturnPath = 2048
 // must not stand behind the guard.
 //
 // A navigation has "Sec-Fetch-Mode: navigate"; without Sec-Fetch-Mode, as over plain HTTP, its
-// Accept names text/html. A request with a Bearer header is none, and neither is a fetch of a
-// script: they get 401. 400, 403 and 503 are answered as without this option: signing in would not
+// Accept names text/html. A request with a Bearer header is none, and neither are a fetch of a
+// script and a prefetch: they get 401. 400, 403 and 503 are answered as without this option: signing in would not
 // help. With [WithErrorHandler] it applies where the handler calls [Guard.Refuse]. Default: every
 // client gets 401.
 func WithSignInPage(path string) Option {
@@ -115,6 +115,9 @@ func checkDecodedPath(path string) error {
 
 // isNavigation reports whether a browser shows the answer as a page.
 func isNavigation(r *http.Request) bool {
+	if isPrefetch(r) {
+		return false
+	}
 	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" {
 		return mode == "navigate"
 	}
@@ -124,6 +127,17 @@ func isNavigation(r *http.Request) bool {
 			if strings.EqualFold(strings.Trim(mediaType, " \t"), "text/html") {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// isPrefetch reports whether a browser asks before the user does (W3C Fetch Metadata,
+// Sec-Purpose).
+func isPrefetch(r *http.Request) bool {
+	for purpose := range strings.SplitSeq(r.Header.Get("Sec-Purpose"), ";") {
+		if strings.EqualFold(strings.Trim(purpose, " \t"), "prefetch") {
+			return true
 		}
 	}
 	return false

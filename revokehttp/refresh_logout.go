@@ -1,0 +1,111 @@
+package revokehttp
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/absent"
+	"github.com/pgrevoke/revoke/internal/endpoint"
+	"github.com/pgrevoke/revoke/internal/known"
+	"github.com/pgrevoke/revoke/internal/logout"
+)
+
+// SessionEnder ends sessions. A *session.Sessions is one. It must be safe for several goroutines.
+type SessionEnder interface {
+	// EndToken ends the session of an access token or a refresh token, which may have expired. It
+	// returns nil if the session has ended before. The error of a token that is none of the
+	// issuer's matches revoke.ErrInvalidToken.
+	EndToken(ctx context.Context, token string, opts ...revoke.RevokeOption) error
+}
+
+// Logout returns a handler of POST that ends the sessions of a request by either token: by the
+// access token, from the header or the guard's cookie, and by each refresh cookie. The tokens may
+// have expired.
+//
+// The answers are those of [Guard.Logout], and so are the options and the time that the handler has.
+// It answers success if a session has ended, now or before. It deletes the refresh cookies of the
+// sessions that have ended and those whose token is invalid, and with 503 none. The guard's
+// cookie is deleted as by Guard.Logout. A cross-site request ends no session by its cookies.
+//
+// All sessions of the browser end, because a user who has signed out would otherwise be signed in
+// again by a refresh cookie that is left. Without an access token the function of [WithEndSession]
+// gets a zero token, and the actor of the record is not set.
+func (h *Refresh) Logout(sessions SessionEnder, opts ...LogoutOption) (http.Handler, error) {
+	if absent.Is(sessions) {
+		return nil, errors.New("revokehttp: Refresh.Logout: sessions is nil")
+	}
+	o := new(logoutOptions)
+	if err := endpoint.Apply(o, opts); err != nil {
+		return nil, fmt.Errorf("revokehttp: Refresh.Logout: %w", err)
+	}
+	g := h.guard
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			w.Header().Set("Allow", http.MethodPost)
+			g.fail(w, r, errNotPost)
+			return
+		}
+		r, cancel := logout.Detach(r)
+		defer cancel()
+		token, dead, err := h.end(r, sessions, o)
+		h.clear(w, dead...)
+		if g.losesCookie(r, err) {
+			g.cookie.clear(w)
+		}
+		if err != nil {
+			g.fail(w, r, known.With(err, token))
+			return
+		}
+		o.succeed(w, r, token)
+	}), nil
+}
+
+// end ends the sessions of a request. It returns the access token, and the names of the refresh
+// cookies that are good for nothing.
+func (h *Refresh) end(r *http.Request, sessions SessionEnder, o *logoutOptions) (revoke.Token, []string, error) {
+	cookies := h.cookies(r)
+	text, _, err := h.guard.credentials(r)
+	switch crossOrigin := h.guard.checkOrigin(r); {
+	case errors.Is(err, ErrNoToken) && len(cookies) > 0:
+		err = crossOrigin
+	case crossOrigin != nil:
+		cookies = nil
+	}
+	if err != nil {
+		return revoke.Token{}, nil, err
+	}
+	var token revoke.Token
+	record := o.record.Over(revoke.WithReason("logout"))
+	if text != "" {
+		// EndToken decides about the token. Its names are for the record and for logs.
+		if token, err = h.guard.validator.Identify(r.Context(), text); err == nil {
+			record = o.recordOf(token)
+		}
+	}
+	presented := cookies
+	if text != "" {
+		presented = append([]refreshCookie{{value: text}}, cookies...)
+	}
+	var dead []string
+	var refused error
+	ended := false
+	for _, c := range presented {
+		err := sessions.EndToken(r.Context(), c.value, record...)
+		if err != nil && !isCertain(r, err) {
+			return token, nil, err
+		}
+		if c.name != "" {
+			dead = append(dead, c.name)
+		}
+		ended = ended || err == nil
+		refused = cmp.Or(refused, err)
+	}
+	if ended {
+		return token, dead, nil
+	}
+	return token, dead, refused
+}
