@@ -11,6 +11,7 @@ import (
 	"github.com/pgrevoke/revoke/internal/endpoint"
 	"github.com/pgrevoke/revoke/internal/logout"
 	"github.com/pgrevoke/revoke/internal/oneline"
+	"github.com/pgrevoke/revoke/session"
 )
 
 // Defaults of the options.
@@ -22,8 +23,8 @@ const (
 	DefaultRetryAfter = endpoint.DefaultRetryAfter
 )
 
-// Option configures [NewRevocation] and [NewIntrospection]. An option that belongs to one of
-// them is an error for the other.
+// Option configures [NewRevocation], [NewIntrospection] and [NewToken]. An option that belongs to
+// one of them is an error for the others.
 type Option func(*options) error
 
 type options struct {
@@ -38,12 +39,16 @@ type options struct {
 	// of NewIntrospection
 	disclose func(context.Context, Client, *revoke.Verified) ([]string, error)
 	members  func(context.Context, Client, *revoke.Verified) (map[string]any, error)
+
+	// of NewToken
+	device func(*http.Request) session.Device // nil for deviceOf
 }
 
 // The constructors, by name.
 const (
 	newRevocation    = "NewRevocation"
 	newIntrospection = "NewIntrospection"
+	newToken         = "NewToken"
 )
 
 // newOptions applies options to the defaults.
@@ -74,8 +79,8 @@ func WithRetryAfter(d time.Duration) Option {
 }
 
 // WithReport sets a function that gets the reason of each refusal, for logs, before the answer is
-// written: see [NewRevocation] and [NewIntrospection]. The error contains neither token nor secret;
-// the request does. The function is called from several goroutines. revokehttp.LogTo makes one that
+// written: see [NewRevocation], [NewIntrospection] and [NewToken]. The error contains neither token
+// nor secret; the request does. The function is called from several goroutines. revokehttp.LogTo makes one that
 // logs. Default: none.
 func WithReport(report func(r *http.Request, err error)) Option {
 	return func(o *options) error { return o.SetReport(report) }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"github.com/pgrevoke/revoke/internal/absent"
@@ -25,11 +26,11 @@ var (
 	ErrNotAllowed = endpoint.ErrNotAllowed
 )
 
-// tokenEndpoint is what both endpoints share: their settings, their clients and their tokens.
+// tokenEndpoint is what the endpoints share: their settings, their clients and their tokens.
 type tokenEndpoint struct {
 	options
 	authenticate Authenticator
-	kinds        []Tokens
+	kinds        []Tokens // none at the endpoint of NewToken
 }
 
 func newTokenEndpoint(constructor string, authenticate Authenticator, kinds []Tokens, opts []Option) (tokenEndpoint, error) {
@@ -37,7 +38,9 @@ func newTokenEndpoint(constructor string, authenticate Authenticator, kinds []To
 	if absent.Is(authenticate) {
 		err = errors.New("the function that authenticates clients is nil")
 	}
-	err = oneline.Join(err, checkKinds(kinds))
+	if constructor != newToken {
+		err = oneline.Join(err, checkKinds(kinds))
+	}
 	if err == nil {
 		e := tokenEndpoint{authenticate: authenticate, kinds: slices.Clone(kinds)}
 		e.options, err = newOptions(constructor, opts)
@@ -48,15 +51,21 @@ func newTokenEndpoint(constructor string, authenticate Authenticator, kinds []To
 	return tokenEndpoint{}, fmt.Errorf("oauth: %s: %w", constructor, err)
 }
 
+// form returns the client, and the form in which each of the parameters occurs once at most.
+func (e *tokenEndpoint) form(w http.ResponseWriter, r *http.Request, parameters ...string) (Client, url.Values, error) {
+	form, err := endpoint.ReadForm(w, r, append(parameters, "client_id", "client_secret",
+		"client_assertion", "client_assertion_type")...)
+	if err != nil {
+		return Client{}, nil, err
+	}
+	client, err := e.authenticate.client(r, form)
+	return client, form, err
+}
+
 // presented returns the client, and the token that it names. Nothing of the token is looked at
 // before the client is authenticated.
 func (e *tokenEndpoint) presented(w http.ResponseWriter, r *http.Request) (client Client, text string, err error) {
-	form, err := endpoint.ReadForm(w, r, "token", "token_type_hint", "client_id", "client_secret",
-		"client_assertion", "client_assertion_type")
-	if err != nil {
-		return Client{}, "", err
-	}
-	client, err = e.authenticate.client(r, form)
+	client, form, err := e.form(w, r, "token", "token_type_hint")
 	if err != nil {
 		return Client{}, "", err
 	}

@@ -9,10 +9,9 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/absent"
 	"github.com/pgrevoke/revoke/internal/endpoint"
-	"github.com/pgrevoke/revoke/internal/known"
+	"github.com/pgrevoke/revoke/internal/refused"
 	"github.com/pgrevoke/revoke/session"
 )
 
@@ -117,14 +116,14 @@ func (h *Refresh) refresh(w http.ResponseWriter, r *http.Request) (session.Token
 	device := h.device(r)
 	device.Client = "" // a refresh token of an OAuth client belongs to the token endpoint
 	var dead []string
-	var refused error
+	var first error
 	for _, presented := range h.candidates(r) {
 		tokens, err := h.sessions.Refresh(r.Context(), presented.value, device)
 		if err == nil {
 			h.clear(w, dead...)
 			return tokens, h.follow(w, presented, tokens)
 		}
-		err, over := identified(err)
+		err, over := refused.Refresh(err)
 		if !isCertain(r, err) {
 			// The next session may be another user's. It must not take the place of one that may live.
 			return session.Tokens{}, err
@@ -132,10 +131,10 @@ func (h *Refresh) refresh(w http.ResponseWriter, r *http.Request) (session.Token
 		if over {
 			dead = append(dead, presented.name)
 		}
-		refused = cmp.Or(refused, err)
+		first = cmp.Or(first, err)
 	}
 	h.clear(w, dead...)
-	return session.Tokens{}, cmp.Or(refused, ErrNoToken)
+	return session.Tokens{}, cmp.Or(first, ErrNoToken)
 }
 
 // follow sets the cookies after the refresh of a cookie.
@@ -147,19 +146,4 @@ func (h *Refresh) follow(w http.ResponseWriter, presented refreshCookie, tokens 
 		h.clear(w, presented.name)
 	}
 	return h.SetCookies(w, tokens)
-}
-
-// identified returns the error of a refresh with the identity of its token, if its signature has
-// verified, and whether the session is proven to be over.
-func identified(err error) (_ error, over bool) {
-	refused := (*session.RefreshError)(nil)
-	if !errors.As(err, &refused) {
-		return err, false
-	}
-	if refused.Session != (revoke.Session{}) {
-		err = known.With(err, revoke.Token{
-			Issuer: refused.Session.Issuer, SessionID: refused.Session.ID, Subject: refused.User.Subject,
-		})
-	}
-	return err, refused.IsOver()
 }
