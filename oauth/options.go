@@ -11,6 +11,7 @@ import (
 	"github.com/pgrevoke/revoke/internal/endpoint"
 	"github.com/pgrevoke/revoke/internal/logout"
 	"github.com/pgrevoke/revoke/internal/oneline"
+	"github.com/pgrevoke/revoke/internal/refresh"
 	"github.com/pgrevoke/revoke/session"
 )
 
@@ -41,7 +42,7 @@ type options struct {
 	members  func(context.Context, Client, *revoke.Verified) (map[string]any, error)
 
 	// of NewToken
-	device func(*http.Request) session.Device // nil for deviceOf
+	device func(*http.Request) session.Device
 }
 
 // The constructors, by name.
@@ -53,7 +54,7 @@ const (
 
 // newOptions applies options to the defaults.
 func newOptions(constructor string, opts []Option) (options, error) {
-	o := options{Settings: endpoint.NewSettings(), constructor: constructor}
+	o := options{Settings: endpoint.NewSettings(), constructor: constructor, device: refresh.Device}
 	err := endpoint.Apply(&o, opts)
 	return o, err
 }

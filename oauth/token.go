@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/pgrevoke/revoke/internal/absent"
 	"github.com/pgrevoke/revoke/internal/endpoint"
-	"github.com/pgrevoke/revoke/internal/refused"
+	"github.com/pgrevoke/revoke/internal/refresh"
 	"github.com/pgrevoke/revoke/session"
 )
 
@@ -60,9 +61,6 @@ func NewToken(sessions Refresher, authenticate Authenticator, opts ...Option) (h
 	if err != nil {
 		return nil, err
 	}
-	if shared.device == nil {
-		shared.device = deviceOf
-	}
 	return &token{shared, sessions}, nil
 }
 
@@ -78,10 +76,6 @@ func WithDevice(device func(r *http.Request) session.Device) Option {
 		o.device = device
 		return o.belongsTo(newToken, "WithDevice")
 	}
-}
-
-func deviceOf(r *http.Request) session.Device {
-	return session.Device{UserAgent: endpoint.UserAgent(r), Address: endpoint.Address(r)}
 }
 
 // ServeHTTP implements [http.Handler].
@@ -116,7 +110,7 @@ func (e *token) refresh(w http.ResponseWriter, r *http.Request) (session.Tokens,
 	device.Client = client.ID
 	tokens, err := e.sessions.Refresh(r.Context(), text, device)
 	if err != nil {
-		err, _ = refused.Refresh(err)
+		err, _ = refresh.Refused(err)
 		if isRefused(err) {
 			err = refusal(http.StatusBadRequest, "invalid_grant", "the refresh token is not accepted", err)
 		}
@@ -134,13 +128,18 @@ type tokenAnswer struct {
 }
 
 func answerOf(tokens session.Tokens) tokenAnswer {
-	scope := claims{names: []string{"scope"}}
-	if scope.decode(tokens.Access) != nil {
-		scope = claims{}
-	}
 	return tokenAnswer{
-		AccessToken: tokens.Access, TokenType: "Bearer", RefreshToken: tokens.Refresh, Scope: scope.scope(),
+		AccessToken: tokens.Access, TokenType: "Bearer", RefreshToken: tokens.Refresh, Scope: scopeOf(tokens.Access),
 		// x/oauth2 takes 0 for a token that does not expire.
 		ExpiresIn: max(1, int64(time.Until(tokens.AccessExpiresAt)/time.Second)),
 	}
+}
+
+// scopeOf returns the scope of an access token that was just signed, and "" if it has none.
+func scopeOf(access string) string {
+	c := claims{names: []string{"scope"}}
+	if strings.Count(access, ".") != 2 || c.decode(access) != nil { // it need not be a JWT
+		return ""
+	}
+	return c.scope()
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/pgrevoke/revoke/internal/absent"
 	"github.com/pgrevoke/revoke/internal/endpoint"
-	"github.com/pgrevoke/revoke/internal/refused"
+	"github.com/pgrevoke/revoke/internal/refresh"
 	"github.com/pgrevoke/revoke/session"
 )
 
@@ -123,7 +123,7 @@ func (h *Refresh) refresh(w http.ResponseWriter, r *http.Request) (session.Token
 			h.clear(w, dead...)
 			return tokens, h.follow(w, presented, tokens)
 		}
-		err, over := refused.Refresh(err)
+		err, over := refresh.Refused(err)
 		if !isCertain(r, err) {
 			// The next session may be another user's. It must not take the place of one that may live.
 			return session.Tokens{}, err

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/pgrevoke/revoke/internal/endpoint"
+	"github.com/pgrevoke/revoke/internal/refresh"
 	"github.com/pgrevoke/revoke/session"
 )
 
@@ -51,12 +51,10 @@ func WithDevice(device func(r *http.Request) session.Device) RefreshOption {
 	}
 }
 
-// DeviceOf returns what a request says of its client: the header field User-Agent, without control
-// characters and of at most 512 bytes, and the address at the other end of the connection. Behind a
-// proxy that is the address of the proxy: see [WithDevice].
-func DeviceOf(r *http.Request) session.Device {
-	return session.Device{UserAgent: endpoint.UserAgent(r), Address: endpoint.Address(r)}
-}
+// DeviceOf returns what a request says of its client: the header field User-Agent, and the address
+// at the other end of the connection. Behind a proxy that is the address of the proxy: see
+// [WithDevice].
+func DeviceOf(r *http.Request) session.Device { return refresh.Device(r) }
 
 // Device returns the device of a request, for the handler that starts a session: by the function of
 // [WithDevice], or by [DeviceOf].

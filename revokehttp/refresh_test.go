@@ -714,7 +714,7 @@ func TestNewRefreshRefuses(t *testing.T) {
 	}
 }
 
-// TestDevice is what a database can store of a request, or what the app says.
+// TestDevice is what the request or the app says.
 func TestDevice(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, remote, agent, wantAddress, wantAgent string }{
@@ -723,8 +723,6 @@ func TestDevice(t *testing.T) {
 		{"IPv6 with a zone", "[fe80::1%eth0]:1234", "", "fe80::1", ""},
 		{"IPv4 in IPv6", "[::ffff:192.0.2.1]:1234", "", "192.0.2.1", ""},
 		{"Unix socket", "@", "", "", ""},
-		{"no text", "", "a\x00b\xffc\td", "", "ab\uFFFDcd"},
-		{"long", "", strings.Repeat("x", 511) + "ä", "", strings.Repeat("x", 511)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
