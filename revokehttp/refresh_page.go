@@ -2,6 +2,8 @@ package revokehttp
 
 import (
 	"context"
+	"fmt"
+	"html"
 	"net/http"
 	"net/url"
 	"strings"
@@ -15,7 +17,7 @@ import (
 //   - A form's request, such as a POST, goes on to next with the new token, and the answer of next
 //     has the cookies. next must not allow caches to store it.
 //   - A navigation that comes from another site, as by a link, is answered with 200 and a page that
-//     asks for the same URL again, and so from its own origin. Otherwise a page of another site
+//     asks for the same URL again, without its fragment, and so from its own origin. Otherwise a page of another site
 //     could navigate to the app and stop before the answer arrives; a refresh token of which the
 //     answer is lost ends the session when it is presented after the grace of the sessions.
 //   - Everything else is answered as by Guard.Require: requests of scripts and for images, style
@@ -57,7 +59,7 @@ func (h *Refresh) Require(next http.Handler) http.Handler {
 				return
 			}
 		case isDocument(r):
-			askAgain(w)
+			askAgain(w, r)
 			return
 		}
 		g.fail(w, r, err)
@@ -121,13 +123,18 @@ func ownURL(r *http.Request) string {
 	return reference
 }
 
-// askAgain answers with a page that asks for its own URL again.
-func askAgain(w http.ResponseWriter) {
+// askAgain answers with a page that asks for its own URL again. The reference has no fragment: with
+// one the browser would stay on the page.
+func askAgain(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'")
-	_, _ = w.Write([]byte(`<!doctype html><meta http-equiv="refresh" content="0"><title>One moment</title><a href="">Continue</a>` + "\n"))
+	own := html.EscapeString(ownURL(r))
+	_, _ = fmt.Fprintf(w, againPage, own, own) // fails only if the client has disconnected
 }
+
+const againPage = `<!doctype html><meta http-equiv="refresh" content="0; url=%s"><title>One moment</title><a href="%s">Continue</a>
+`
 
 // withToken returns a request in whose context [TokenFromContext] finds the token.
 func withToken(r *http.Request, found accepted) *http.Request {

@@ -73,7 +73,7 @@ func TestRequireRefreshes(t *testing.T) {
 				t.Errorf("Location is %q", w.Header().Get("Location"))
 			case c.status == 200 && c.refreshed && w.Body.String() != "s1":
 				t.Errorf("the handler sees the session %q", w.Body)
-			case c.status == 200 && !c.refreshed && !strings.Contains(w.Body.String(), `<meta http-equiv="refresh" content="0">`):
+			case c.status == 200 && !c.refreshed && !strings.Contains(w.Body.String(), `content="0; url=./page?x=1"`):
 				t.Errorf("the page is %q", w.Body)
 			}
 			// Every later request goes on as if the token had never expired.

@@ -8,16 +8,19 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/pgserver"
 	"github.com/pgrevoke/revoke/internal/testkit"
 	"github.com/pgrevoke/revoke/oauth"
 	"github.com/pgrevoke/revoke/revokehttp"
+	"github.com/pgrevoke/revoke/session"
 )
 
 func TestMain(m *testing.M) { pgserver.Main(m) }
@@ -50,8 +53,13 @@ func authenticate(_ context.Context, id, secret string) (oauth.Client, error) {
 }
 
 // provider is an authorization server on loopback, with metadata, keys, the endpoints for
-// revocation and introspection, and an API that requires a token.
-type provider struct{ *httptest.Server }
+// refreshes, revocation and introspection, and an API that requires a token.
+type provider struct {
+	*httptest.Server
+	pool     *pgxpool.Pool
+	store    *revoke.Postgres
+	sessions *session.Sessions
+}
 
 const keyID = "one"
 
@@ -72,18 +80,34 @@ func jwk(t *testing.T, private bool) map[string]string {
 
 func newProvider(t *testing.T) *provider {
 	t.Helper()
-	store, _ := testkit.Store(t)
+	store, pool := testkit.Store(t)
 	mux := http.NewServeMux()
-	p := &provider{httptest.NewServer(mux)}
+	p := &provider{Server: httptest.NewServer(mux), pool: pool, store: store}
 	t.Cleanup(p.Close)
+	keys := session.StaticKeys(session.Key{ID: keyID, Method: jwt.SigningMethodES256, Private: testkit.TestKeys().EC})
+	p.sessions = testkit.Value(session.New(store, p.URL, revoke.AudienceOf("api"), keys,
+		session.WithClaims(func(context.Context, session.Grant) (map[string]any, error) {
+			return map[string]any{"scope": "read write"}, nil
+		})))(t)
 
 	validator := testkit.Value(revoke.NewValidator(store, p.URL, revoke.AudienceOf("api"), testkit.Keyfunc("ES256"), []string{"ES256"},
 		revoke.WithTokenType("at+jwt")))(t)
 	guard := testkit.Value(revokehttp.NewGuard(validator))(t)
-	kinds := []oauth.Tokens{oauth.AccessTokens(validator)}
+	kinds := []oauth.Tokens{oauth.AccessTokens(validator), oauth.RefreshTokens(testkit.Value(p.sessions.NewRefreshValidator(store))(t))}
 	revocation := testkit.Value(oauth.NewRevocation(store, oauth.AuthenticateClient(authenticate), kinds))(t)
 	introspection := testkit.Value(oauth.NewIntrospection(oauth.AuthenticateClient(authenticate), kinds))(t)
 
+	var lost atomic.Bool
+	token := testkit.Value(oauth.NewToken(p.sessions, oauth.AuthenticateClient(authenticate)))(t)
+	mux.Handle("/token", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if lost.Swap(false) { // the answer is lost, and the refresh is not
+			token.ServeHTTP(httptest.NewRecorder(), r)
+			panic(http.ErrAbortHandler)
+		}
+		token.ServeHTTP(w, r)
+	}))
+	mux.HandleFunc("/lose", func(http.ResponseWriter, *http.Request) { lost.Store(true) })
+	mux.HandleFunc("/age", func(http.ResponseWriter, *http.Request) { p.age(t) })
 	mux.Handle("/revoke", revocation)
 	mux.Handle("/introspect", introspection)
 	mux.Handle("/userinfo", guard.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -108,6 +132,19 @@ func newProvider(t *testing.T) *provider {
 	}))
 	mux.Handle("/jwks", document(map[string]any{"keys": []any{jwk(t, false)}}))
 	return p
+}
+
+// start starts a session of ada for a client.
+func (p *provider) start(t *testing.T, client registered) session.Tokens {
+	t.Helper()
+	user := p.sessions.User("ada")
+	epochs := testkit.Value(p.store.Epochs(t.Context(), user))(t)
+	return testkit.Value(p.sessions.Start(t.Context(), user, epochs, session.Device{Client: client.id}))(t)
+}
+
+// age ends the grace of each rotation.
+func (p *provider) age(t *testing.T) {
+	testkit.Exec(t, p.pool, "UPDATE revoke.sessions SET refreshed_at = refreshed_at - $1::text::interval", session.DefaultGrace.String())
 }
 
 func document(body map[string]any) http.Handler {
