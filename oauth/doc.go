@@ -1,6 +1,7 @@
 // Package oauth has the endpoints by which OAuth clients and resource servers deal with tokens
-// that were issued: [NewRevocation] revokes them (RFC 7009), and [NewIntrospection] says
-// whether they are accepted (RFC 7662). Both are http.Handlers.
+// that were issued: [NewRevocation] revokes them (RFC 7009), [NewIntrospection] says whether they
+// are accepted (RFC 7662), and [NewToken] refreshes the sessions of package session (RFC 6749 §6).
+// All are http.Handlers.
 //
 // An app supplies an [AuthenticateClient], which knows its clients, and the kinds of tokens that it
 // has, with a validator for each:
@@ -21,6 +22,6 @@
 //
 // A revocation is answered with 200 when it is durable, or when there is nothing to revoke. An
 // introspection is answered with {"active":false} only if the token is certainly not accepted.
-// If the outcome is unknown, both answer 503. Neither counts attempts: limit how often a
+// If the outcome is unknown, all answer 503. None counts attempts: limit how often a
 // client's secret may be guessed. No error of this package contains a token or a secret.
 package oauth

@@ -191,5 +191,29 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "revocation.go", Tests: "TestRFC7009Section2_2_1Unsupported",
 			Edits: []string{`return unsupported("tokens without an id cannot be revoked")`, "return nil"},
 		},
+		"token: a client refreshes what another one was issued": {
+			File: "token.go", Tests: "TestTokenClients TestTokenIsBoundToItsClient",
+			Edits: []string{"	device.Client = client.ID\n", "	_ = client\n"},
+		},
+		"token: an outage refuses the token": {
+			File: "token.go", Tests: "TestTokenRefuses TestTokenWaits",
+			Edits: []string{"		if isRefused(err) {\n", "		if err != nil {\n"},
+		},
+		"token: a client that is not authenticated refreshes": {
+			File: "request.go", Tests: "TestRFC6749Section5_2",
+			Edits: []string{"	return client, form, err\n", "	return client, form, nil\n"},
+		},
+		"token: a refresh token may stand in the URL": {
+			File: "token.go", Tests: "TestRFC6749Section5_2",
+			Edits: []string{`e.form(w, r, "grant_type", "refresh_token", "scope")`, `e.form(w, r, "grant_type", "scope")`},
+		},
+		"token: any grant is a refresh": {
+			File: "token.go", Tests: "TestRFC6749Section5_2",
+			Edits: []string{`case grant != "refresh_token":`, `case grant == "x":`},
+		},
+		"token: one that expires at once does not expire": {
+			File: "token.go", Tests: "TestRFC6749Section5_1",
+			Edits: []string{"max(1, int64(", "max(0, int64("},
+		},
 	})
 }

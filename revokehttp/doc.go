@@ -23,6 +23,9 @@
 // [WithEndSession] answer pages and forms with redirects. docs/http.md has more about caches,
 // cookies, forms and CORS.
 //
+// [Refresh] keeps browsers signed in with the sessions of package session: a refresh token in a
+// cookie, pages that refresh without a script, and a logout by either token.
+//
 // If the validator asks a mirror, give Logout the mirror's Store. Then the next request to this
 // process is refused; a logout through the Postgres behind the mirror reaches it only within the
 // mirror's bound.

@@ -240,6 +240,93 @@ func TestMutantsAreCaught(t *testing.T) {
 		"watch: impersonation outlives its actor": {
 			File: "watch.go", Tests: "TestWatch",
 			Edits: []string{"		if actors, ok := token.OfActor(w.checker); ok {", "		if actors, ok := token.OfActor(w.checker); ok && false {"},
+		"refresh: the cookies of all sessions have one name": {
+			File: "refresh_cookie.go", Tests: "TestLateAnswers TestRefreshOfSeveral",
+			Edits: []string{"hex.EncodeToString(key[:tagLength/2])", "hex.EncodeToString(key[:0]) + \"0123456789abcdef\""},
+		},
+		"refresh: a failure deletes the cookie": {
+			File: "refresh.go", Tests: "TestRefreshRefuses TestRefreshOfSeveral TestRequireFails",
+			Edits: []string{"		if over {\n", "		if over = true; over {\n"},
+		},
+		"refresh: a dead cookie stays": {
+			File: "refresh.go", Tests: "TestRefreshRefuses TestRefreshOfSeveral TestRefreshOnPostgres",
+			Edits: []string{"		if over {\n", "		if over = false; over {\n"},
+		},
+		"refresh: another session takes the place of one that may live": {
+			File: "refresh.go", Tests: "TestRefreshOfSeveral",
+			Edits: []string{"		if !isCertain(r, err) {", "		if cancelled := r.Context().Err() != nil; cancelled {"},
+		},
+		"refresh: another site refreshes": {
+			File: "refresh.go", Tests: "TestRefreshRefuses",
+			Edits: []string{"	err := h.guard.checkOrigin(r)\n	if err != nil {", "	err := h.guard.checkOrigin(r)\n	if false {"},
+		},
+		"refresh: a refresh token is in the body": {
+			File: "refresh.go", Tests: "TestRefreshWithoutGuardCookie",
+			Edits: []string{"= tokens.Access, \"Bearer\"", "= tokens.Refresh, \"Bearer\""},
+		},
+		"refresh: a token stays under a wrong name": {
+			File: "refresh.go", Tests: "TestRefreshRenames",
+			Edits: []string{"		h.clear(w, presented.name)\n", ""},
+		},
+		"refresh: the session in hand is not tried first": {
+			File: "refresh_cookie.go", Tests: "TestRefreshOfSeveral",
+			Edits: []string{"return c.name == inHand }); i > 0 {", "return c.name == inHand }); i > 1000 {"},
+		},
+		"refresh: an older refresh token of the same name is presented": {
+			File: "refresh_cookie.go", Tests: "TestRefreshOfSeveral",
+			Edits: []string{"return times[c.name] > 1 })", "return times[c.name] > 2 })"},
+		},
+		"refresh: a request asks about any number": {
+			File: "refresh_cookie.go", Tests: "TestRefreshAsksAboutFew",
+			Edits: []string{"const maxRefreshCookies = 32", "const maxRefreshCookies = 32 << 20"},
+		},
+		"refresh: the access token is forgotten when it expires": {
+			File: "refresh_cookie.go", Tests: "TestRefresh",
+			Edits: []string{"h.guard.SetCookie(w, tokens.Access, tokens.RefreshExpiresAt)", "h.guard.SetCookie(w, tokens.Access, tokens.AccessExpiresAt)"},
+		},
+		"refresh: a client's tokens are a browser's": {
+			File: "refresh.go", Tests: "TestDevice",
+			Edits: []string{"	device.Client = \"\" //", "	//"},
+		},
+		"pages: a link of another site refreshes": {
+			File: "refresh_page.go", Tests: "TestRequireRefreshes",
+			Edits: []string{`case "same-origin", "none", "":`, `case "same-origin", "none", "", "cross-site", "same-site":`},
+		},
+		"pages: a form of another site refreshes": {
+			File: "refresh_page.go", Tests: "TestRequireRefreshes",
+			Edits: []string{"if err = g.checkOrigin(r); err == nil {", "if err = nil; err == nil {"},
+		},
+		"pages: an answer with a token may be stored": {
+			File: "refresh_page.go", Tests: "TestRequireRefreshes",
+			Edits: []string{"				seeOther(w, ownURL(r))\n				return", "				required.ServeHTTP(w, r)\n				return"},
+		},
+		"pages: a token that is refused is asked for again": {
+			File: "refresh_page.go", Tests: "TestRequireFails",
+			Edits: []string{"return accepted{verified, true}, err", "return accepted{verified, true}, nil"},
+		},
+		"pages: a prefix of the path is lost": {
+			File: "refresh_page.go", Tests: "TestRequireRedirectsToItself",
+			Edits: []string{`reference := "./" + path[strings.LastIndexByte(path, '/')+1:]`, "reference := r.URL.EscapedPath()"},
+		},
+		"pages: a prefetch is a navigation": {
+			File: "navigation.go", Tests: "TestRequireRefreshes",
+			Edits: []string{"	if isPrefetch(r) {", "	if false {"},
+		},
+		"pages: a script is a navigation": {
+			File: "refresh_page.go", Tests: "TestRequireRefreshes",
+			Edits: []string{"h.guard.cookie != nil && isNavigation(r) &&", "h.guard.cookie != nil &&"},
+		},
+		"logout by refresh: another site ends sessions": {
+			File: "refresh_logout.go", Tests: "TestRefreshLogout TestRefreshLogoutByBearer",
+			Edits: []string{"switch crossOrigin := h.guard.checkOrigin(r); {", "switch crossOrigin := error(nil); {"},
+		},
+		"logout by refresh: a session of the browser goes on": {
+			File: "refresh_logout.go", Tests: "TestRefreshLogout",
+			Edits: []string{"	var dead []string\n", "	presented = presented[:1]\n	var dead []string\n"},
+		},
+		"logout by refresh: a cookie is lost in an outage": {
+			File: "refresh_logout.go", Tests: "TestRefreshLogout",
+			Edits: []string{"			return token, nil, err\n		}\n		if c.name", "			return token, []string{c.name}, err\n		}\n		if c.name"},
 		},
 	})
 }
