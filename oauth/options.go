@@ -79,10 +79,10 @@ func WithRetryAfter(d time.Duration) Option {
 	return func(o *options) error { return o.SetRetryAfter(d) }
 }
 
-// WithReport sets a function that gets the reason of each refusal, for logs, before the answer is
-// written: see [NewRevocation], [NewIntrospection] and [NewToken]. The error contains neither token
-// nor secret; the request does. The function is called from several goroutines. revokehttp.LogTo makes one that
-// logs. Default: none.
+// WithReport sets a function that gets the reason of each refusal, for logs, before the
+// answer is written: see [NewRevocation], [NewIntrospection] and [NewToken]. The error
+// contains neither token nor secret; the request does. The function is called from several
+// goroutines. revokehttp.LogTo makes one that logs. Default: none.
 func WithReport(report func(r *http.Request, err error)) Option {
 	return func(o *options) error { return o.SetReport(report) }
 }

@@ -85,7 +85,7 @@ func (e *token) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.fail(w, r, err)
 		return
 	}
-	body, _ := json.Marshal(answerOf(tokens)) // texts and a number can always be encoded
+	body, _ := json.Marshal(answerOf(tokens)) //nolint:gosec // G117: the answer is for tokens; it can always be encoded
 	endpoint.WriteJSON(w, http.StatusOK, body)
 }
 
@@ -110,7 +110,7 @@ func (e *token) refresh(w http.ResponseWriter, r *http.Request) (session.Tokens,
 	device.Client = client.ID
 	tokens, err := e.sessions.Refresh(r.Context(), text, device)
 	if err != nil {
-		err, _ = refresh.Refused(err)
+		err = refresh.Identified(err)
 		if isRefused(err) {
 			err = refusal(http.StatusBadRequest, "invalid_grant", "the refresh token is not accepted", err)
 		}

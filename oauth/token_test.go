@@ -180,8 +180,8 @@ func TestTokenClients(t *testing.T) {
 	}
 }
 
-// TestTokenRefuses tells a client that its token is not accepted, and not why; and no client that it
-// is not where that is unknown.
+// TestTokenRefuses tells a client that its token is not accepted, and not why; and no
+// client that it is not where that is unknown.
 func TestTokenRefuses(t *testing.T) {
 	t.Parallel()
 	refused := func(reason session.Reason) error {

@@ -246,11 +246,11 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		"refresh: a failure deletes the cookie": {
 			File: "refresh.go", Tests: "TestRefreshRefuses TestRefreshOfSeveral TestRequireFails",
-			Edits: []string{"		if over {\n", "		if over = true; over {\n"},
+			Edits: []string{"		if refresh.IsOver(err) {\n", "		if over := refresh.IsOver(err); over || true {\n"},
 		},
 		"refresh: a dead cookie stays": {
 			File: "refresh.go", Tests: "TestRefreshRefuses TestRefreshOfSeveral TestRefreshOnPostgres",
-			Edits: []string{"		if over {\n", "		if over = false; over {\n"},
+			Edits: []string{"		if refresh.IsOver(err) {\n", "		if over := refresh.IsOver(err); over && false {\n"},
 		},
 		"refresh: another session takes the place of one that may live": {
 			File: "refresh.go", Tests: "TestRefreshOfSeveral",

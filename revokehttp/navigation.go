@@ -23,11 +23,11 @@ const maxReturnPath = 2048
 // HEAD, the page gets the path and query that were asked for in [ReturnParameter]. The page itself
 // must not stand behind the guard.
 //
-// A navigation has "Sec-Fetch-Mode: navigate"; without Sec-Fetch-Mode, as over plain HTTP, its
-// Accept names text/html. A request with a Bearer header is none, and neither are a fetch of a
-// script and a prefetch: they get 401. 400, 403 and 503 are answered as without this option: signing in would not
-// help. With [WithErrorHandler] it applies where the handler calls [Guard.Refuse]. Default: every
-// client gets 401.
+// A navigation has "Sec-Fetch-Mode: navigate"; without Sec-Fetch-Mode, as over plain HTTP,
+// its Accept names text/html. A request with a Bearer header is none, and neither are a
+// fetch of a script and a prefetch: they get 401. 400, 403 and 503 are answered as without
+// this option: signing in would not help. With [WithErrorHandler] it applies where the
+// handler calls [Guard.Refuse]. Default: every client gets 401.
 func WithSignInPage(path string) Option {
 	return func(o *options) error {
 		if err := checkLocalPath(path); err != nil {

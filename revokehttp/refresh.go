@@ -24,8 +24,8 @@ type Refresher interface {
 	Refresh(ctx context.Context, refreshToken string, device session.Device) (session.Tokens, error)
 }
 
-// Refresh keeps browsers signed in. It keeps the refresh token of each session in a cookie whose
-// name has a tag of the session, beside the guard's cookie with the access token. It may be used
+// Refresh keeps browsers signed in. The refresh token of each session is in a cookie of its own,
+// named by a tag of the session, beside the guard's cookie with the access token. It may be used
 // from several goroutines.
 //
 //   - [Refresh.SetCookies] is for the handler of the sign-in, [Refresh.Logout] ends the session.
@@ -48,7 +48,7 @@ type Refresh struct {
 	refreshOptions
 }
 
-// NewRefresh returns the Refresh of sessions whose access tokens the guard accepts. Origins,
+// NewRefresh returns the Refresh of sessions. The guard accepts their access tokens. Origins,
 // settings, report and error handler are the guard's, and so are SameSite and Partitioned of its
 // cookie; without [WithCookie] the refresh cookies are SameSite=Lax. NewRefresh starts nothing. The
 // error names the wrong argument or option.
@@ -99,7 +99,7 @@ func (h *Refresh) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.guard.cookie == nil {
 		answer.AccessToken, answer.TokenType = tokens.Access, "Bearer"
 	}
-	body, _ := json.Marshal(answer) // texts and a number can always be encoded
+	body, _ := json.Marshal(answer) //nolint:gosec // G117: the answer is for tokens; it can always be encoded
 	endpoint.WriteJSON(w, http.StatusOK, body)
 }
 
@@ -123,12 +123,12 @@ func (h *Refresh) refresh(w http.ResponseWriter, r *http.Request) (session.Token
 			h.clear(w, dead...)
 			return tokens, h.follow(w, presented, tokens)
 		}
-		err, over := refresh.Refused(err)
+		err = refresh.Identified(err)
 		if !isCertain(r, err) {
-			// The next session may be another user's. It must not take the place of one that may live.
+			// The next session may be another user's, and this one may live.
 			return session.Tokens{}, err
 		}
-		if over {
+		if refresh.IsOver(err) {
 			dead = append(dead, presented.name)
 		}
 		first = cmp.Or(first, err)
@@ -140,8 +140,8 @@ func (h *Refresh) refresh(w http.ResponseWriter, r *http.Request) (session.Token
 // follow sets the cookies after the refresh of a cookie.
 func (h *Refresh) follow(w http.ResponseWriter, presented refreshCookie, tokens session.Tokens) error {
 	if presented.name != h.nameOf(tokens.Session) {
-		// The cookie was set under another name. Left there, its token grows old, and would end the
-		// session the next time that it is presented.
+		// The cookie has another session's name. A token that stays there grows old, and ends
+		// its session when it is presented again.
 		tokens.Refresh = cmp.Or(tokens.Refresh, presented.value)
 		h.clear(w, presented.name)
 	}

@@ -21,10 +21,11 @@ const maxRefreshCookies = 32
 // refreshCookie is a refresh cookie of a request.
 type refreshCookie struct{ name, value string }
 
-// SetCookies puts the tokens of a session into its cookies: the refresh token, and with [WithCookie]
-// the access token into the guard's. It is for handlers that call Start or EndOthers of a
-// *session.Sessions, behind [Guard.RequireSameOrigin]. Without WithCookie the handler
-// writes the access token into its answer. Call SetCookies before the body is written.
+// SetCookies puts the tokens of a session into cookies: the refresh token into the
+// session's, and with [WithCookie] the access token into the guard's. It is for handlers
+// that call Start or EndOthers of a *session.Sessions, behind [Guard.RequireSameOrigin].
+// Without WithCookie the handler writes the access token into its answer. Call SetCookies
+// before the body is written.
 //
 // The browser keeps both cookies until the end of the session. The access token expires before
 // that, and still says then which session the browser is in.

@@ -16,10 +16,11 @@ import (
 //     a cache may be allowed to store, has a cookie with a token.
 //   - A form's request, such as a POST, goes on to next with the new token, and the answer of next
 //     has the cookies. next must not allow caches to store it.
-//   - A navigation that comes from another site, as by a link, is answered with 200 and a page that
-//     asks for the same URL again, without its fragment, and so from its own origin. Otherwise a page of another site
-//     could navigate to the app and stop before the answer arrives; a refresh token of which the
-//     answer is lost ends the session when it is presented after the grace of the sessions.
+//   - A navigation that comes from another site, as by a link, is answered with 200 and a
+//     page that asks for the same URL again, without its fragment, and so from its own
+//     origin. Otherwise a page of another site could navigate to the app and stop before
+//     the answer arrives; a refresh token of which the answer is lost ends the session when
+//     it is presented after the grace of the sessions.
 //   - Everything else is answered as by Guard.Require: requests of scripts and for images, style
 //     sheets and the like, prefetches, requests with a Bearer header, and requests without a
 //     refresh cookie. A script calls [Refresh.ServeHTTP] after a 401.
@@ -136,7 +137,7 @@ func askAgain(w http.ResponseWriter, r *http.Request) {
 const againPage = `<!doctype html><meta http-equiv="refresh" content="0; url=%s"><title>One moment</title><a href="%s">Continue</a>
 `
 
-// withToken returns a request in whose context [TokenFromContext] finds the token.
+// withToken returns the request with a context in which [TokenFromContext] finds the token.
 func withToken(r *http.Request, found accepted) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), contextKey{}, found))
 }

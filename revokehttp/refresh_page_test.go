@@ -167,8 +167,8 @@ func TestRequireFails(t *testing.T) {
 	}
 }
 
-// TestRequireAfterALateAnswer goes on with the session that lives, though the access token is one of
-// a session that has ended.
+// TestRequireAfterALateAnswer goes on with the session that lives, though the access token
+// is one of a session that has ended.
 func TestRequireAfterALateAnswer(t *testing.T) {
 	t.Parallel()
 	a, browser := newCookieApp(t), jar{}

@@ -76,7 +76,8 @@ func (a *realApp) age() {
 	testkit.Exec(a, a.pool, "UPDATE revoke.sessions SET refreshed_at = refreshed_at - $1::text::interval", session.DefaultGrace.String())
 }
 
-// shows navigates to a page, and fails the test unless it shows the session; "" for the sign-in page.
+// shows navigates to a page, and fails the test unless it shows the session; "" for the
+// sign-in page.
 func (a *realApp) shows(j *jar, want string) {
 	a.Helper()
 	for range 3 {

@@ -50,8 +50,9 @@ func (s *rotating) tokens() session.Tokens {
 	}
 }
 
-// TestBrowserRefresh opens pages after the access token is gone. The browser follows to the page, by
-// an address, a link, a form and a link of another site, and no script of a page sees a token.
+// TestBrowserRefresh opens pages after the access token is gone. The browser follows to the
+// page, by an address, a link, a form and a link of another site, and no script of a page
+// sees a token.
 func TestBrowserRefresh(t *testing.T) {
 	t.Parallel()
 	sessions := &rotating{T: t}

@@ -13,8 +13,8 @@ import (
 	"github.com/pgrevoke/revoke/session"
 )
 
-// TestOAuth2Refreshes keeps a session with the TokenSource of x/oauth2, which keeps its refresh token
-// if the answer has none.
+// TestOAuth2Refreshes keeps a session with the TokenSource of x/oauth2, which keeps its
+// refresh token if the answer has none.
 func TestOAuth2Refreshes(t *testing.T) {
 	t.Parallel()
 	for _, client := range []registered{plain, signs, spaced} {
@@ -50,7 +50,8 @@ func TestOAuth2Refreshes(t *testing.T) {
 				if status := p.call(t, third.AccessToken); status != http.StatusOK {
 					t.Errorf("the API answers %d", status)
 				}
-				// An answer is lost: the client repeats the request with the refresh token that it has.
+				// An answer is lost: the client repeats the request with the refresh token
+				// that it has.
 				p.age(t)
 				r := testkit.Value(http.NewRequestWithContext(ctx, http.MethodGet, p.URL+"/lose", nil))(t)
 				response := testkit.Value(p.Client().Do(r))(t)

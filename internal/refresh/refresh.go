@@ -21,17 +21,20 @@ func Device(r *http.Request) session.Device {
 	return device
 }
 
-// Refused returns the error of a refresh with the identity of its token, if the token's signature
-// has verified. over says whether the session is proven to be over.
-func Refused(err error) (_ error, over bool) {
+// Identified returns the error of a refresh with the identity of its token, if the token's
+// signature has verified.
+func Identified(err error) error {
 	refused := (*session.RefreshError)(nil)
-	if !errors.As(err, &refused) {
-		return err, false
+	if !errors.As(err, &refused) || refused.Session == (revoke.Session{}) {
+		return err
 	}
-	if refused.Session != (revoke.Session{}) {
-		err = known.With(err, revoke.Token{
-			Issuer: refused.Session.Issuer, SessionID: refused.Session.ID, Subject: refused.User.Subject,
-		})
-	}
-	return err, refused.IsOver()
+	return known.With(err, revoke.Token{
+		Issuer: refused.Session.Issuer, SessionID: refused.Session.ID, Subject: refused.User.Subject,
+	})
+}
+
+// IsOver reports whether the error of a refresh proves that the session is over.
+func IsOver(err error) bool {
+	refused := (*session.RefreshError)(nil)
+	return errors.As(err, &refused) && refused.IsOver()
 }
