@@ -240,6 +240,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		"watch: impersonation outlives its actor": {
 			File: "watch.go", Tests: "TestWatch",
 			Edits: []string{"		if actors, ok := token.OfActor(w.checker); ok {", "		if actors, ok := token.OfActor(w.checker); ok && false {"},
+		},
 		"refresh: the cookies of all sessions have one name": {
 			File: "refresh_cookie.go", Tests: "TestLateAnswers TestRefreshOfSeveral",
 			Edits: []string{"hex.EncodeToString(key[:tagLength/2])", "hex.EncodeToString(key[:0]) + \"0123456789abcdef\""},

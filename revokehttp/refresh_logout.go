@@ -40,7 +40,11 @@ func (h *Refresh) Logout(sessions SessionEnder, opts ...LogoutOption) (http.Hand
 		return nil, errors.New("revokehttp: Refresh.Logout: sessions is nil")
 	}
 	o := new(logoutOptions)
-	if err := endpoint.Apply(o, opts); err != nil {
+	err := endpoint.Apply(o, opts)
+	if err == nil && len(o.scopes) > 0 {
+		err = errors.New("WithScopes is an option of Guard.Logout only")
+	}
+	if err != nil {
 		return nil, fmt.Errorf("revokehttp: Refresh.Logout: %w", err)
 	}
 	g := h.guard

@@ -701,7 +701,10 @@ func TestNewRefreshRefuses(t *testing.T) {
 		})
 	}
 	a := newCookieApp(t)
-	for name, opts := range map[string][]revokehttp.LogoutOption{"nil option": {nil}, "nothing to clear": {revokehttp.WithClearSiteData()}} {
+	for name, opts := range map[string][]revokehttp.LogoutOption{
+		"nil option": {nil}, "nothing to clear": {revokehttp.WithClearSiteData()},
+		"scopes": {revokehttp.WithScopes(revoke.ScopeToken)},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if _, err := a.refresh.Logout(a.sessions, opts...); err == nil {
