@@ -2,11 +2,13 @@ module github.com/pgrevoke/revoke
 
 go 1.26.0
 
-// Programs that import the root package link golang-jwt and pgx; package migrations adds goose. The others are for tests and
-// examples, which find or start a Postgres.
+// Programs that import the root package link golang-jwt and pgx; package migrations adds goose. argon2id and go-useragent are
+// for examples/webapp. The others are for tests and examples, which find or start a Postgres.
 require (
+	github.com/alexedwards/argon2id v1.0.0
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/jackc/pgx/v5 v5.12.0
+	github.com/medama-io/go-useragent v1.2.5
 	github.com/moby/moby/client v0.6.2
 	github.com/pressly/goose/v3 v3.29.0
 	github.com/testcontainers/testcontainers-go v0.45.0
@@ -19,6 +21,7 @@ require (
 	dario.cat/mergo v1.0.2 // indirect
 	github.com/Azure/go-ansiterm v0.0.0-20261006220739-8c912ac31dd4 // indirect
 	github.com/Microsoft/go-winio v0.6.3 // indirect
+	github.com/boyter/go-string v1.0.5 // indirect
 	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/containerd/errdefs v1.0.0 // indirect

@@ -18,16 +18,17 @@ import (
 	"github.com/pgrevoke/revoke/internal/testkit"
 )
 
-// TestReadmeCompiles looks for each Go block of the README and of docs in the examples, which
+// TestReadmeCompiles looks for each Go block of the READMEs and of docs in the examples, which
 // compile and run.
 func TestReadmeCompiles(t *testing.T) {
 	t.Parallel()
 	var readme string
-	for _, file := range append(testkit.Value(filepath.Glob("docs/*.md"))(t), "README.md") {
+	files := append(testkit.Value(filepath.Glob("docs/*.md"))(t), testkit.Value(filepath.Glob("examples/*/README.md"))(t)...)
+	for _, file := range append(files, "README.md") {
 		readme += string(testkit.Value(os.ReadFile(file))(t))
 	}
 	var flat string
-	for _, pattern := range []string{"example*_test.go", "*/example*_test.go", "*/*/example*_test.go", "examples/*/*.go"} {
+	for _, pattern := range []string{"example*_test.go", "*/example*_test.go", "*/*/example*_test.go", "examples/*/*.go", "examples/*/*/*.go"} {
 		for _, file := range testkit.Value(filepath.Glob(pattern))(t) {
 			flat += unindented(string(testkit.Value(os.ReadFile(file))(t)))
 		}
