@@ -9,21 +9,19 @@ import (
 	kataras "github.com/kataras/jwt"
 
 	"github.com/pgrevoke/revoke"
-	"github.com/pgrevoke/revoke/internal/pgserver"
 	"github.com/pgrevoke/revoke/internal/testkit"
+	"github.com/pgrevoke/revoke/mirror"
 )
 
-// BenchmarkBlocklist compares Validate on a mirror with the blocklist of kataras/jwt, which is
-// in memory too, each beside its own library alone. The blocklist holds tokens only, and only
+// compareBlocklist compares Validate on a mirror with the blocklist of kataras/jwt, which is in
+// memory too, each beside its own library alone. The blocklist holds tokens only, and only
 // those that this process blocked: a token that another process blocked, or that was blocked
-// before the last start, passes. It is apart from BenchmarkPeers, because a map of a million
+// before the last start, passes. It comes after all other comparisons, because a map of a million
 // strings slows the garbage collector, and so every other way.
-func BenchmarkBlocklist(b *testing.B) {
-	store := newStore(b, pgserver.Database(b))
-	fillPostgres(b, store.Pool(), size())
-	m := startMirror(b, store)
+func compareBlocklist(b *testing.B, m *mirror.Mirror, requests []request) {
+	b.Helper()
 	hs256 := newSigners()[0]
-	requests := hs256.signed(b, newRequests(b)[:1<<12])
+	requests = hs256.signed(b, requests[:1<<12])
 	blocklist := kataras.NewBlocklist(0)
 	for i := range size() {
 		id := fmt.Sprint("token-", i)

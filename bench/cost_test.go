@@ -1,12 +1,8 @@
 package bench
 
 import (
-	"bytes"
 	"context"
-	"fmt"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +15,7 @@ import (
 	"github.com/pgrevoke/revoke/internal/testkit"
 )
 
-// BenchmarkCheckCost compares one check with one row by its primary key, which is the least
+// checkCost compares one check with one row by its primary key, which is the least
 // that a question about a key can cost. All take turns on one connection. It reports the time
 // of one call and the processor time that the connection's backend spends on it, and both as
 // multiples of the row's: medians over the rounds of what was measured in the same round. The
@@ -27,11 +23,9 @@ import (
 //
 // "statement" sends the statement of Check and reads its answer away. The other two are Check
 // itself: with a query for each check, and with queries that checks share.
-func BenchmarkCheckCost(b *testing.B) {
-	address := pgserver.Database(b)
+func checkCost(b *testing.B, address string, requests []request) {
+	b.Helper()
 	pool := pgserver.Pool(b, address, func(c *pgxpool.Config) { c.MaxConns = 1 })
-	fillPostgres(b, pool, size())
-	requests := newRequests(b)
 	sql := checkStatement(b, address, requests[0].token)
 	reportCosts(b, pool, requests,
 		way{"one primary key", func(ctx context.Context, r *request) error {
@@ -127,21 +121,9 @@ func median(values []float64) float64 {
 // /proc/<pid>/stat, in nanoseconds and not in hundredths of a second.
 func backendClock(b *testing.B, pool *pgxpool.Pool) (spent func() time.Duration, ok bool) {
 	b.Helper()
-	proc := fmt.Sprintf("/proc/%d/", testkit.QueryOne[int](b, pool, "SELECT pg_backend_pid()"))
-	// Another process may have the number where the server runs elsewhere. The title of a
-	// backend names its database.
-	title, err := os.ReadFile(proc + "cmdline")
-	database := testkit.QueryOne[string](b, pool, "SELECT current_database()")
-	if err != nil || !bytes.HasPrefix(title, []byte("postgres: ")) || !bytes.Contains(title, []byte(database)) {
-		b.Log("processor time of the backend: n/a, since the server does not run on this machine under Linux")
+	pid, ok := localBackend(b, pool)
+	if !ok {
 		return func() time.Duration { return 0 }, false
 	}
-	return func() time.Duration {
-		text, err := os.ReadFile(proc + "schedstat")
-		testkit.Must(b, err)
-		first, _, _ := strings.Cut(string(text), " ")
-		nanoseconds, err := strconv.ParseInt(first, 10, 64)
-		testkit.Must(b, err)
-		return time.Duration(nanoseconds)
-	}, true
+	return func() time.Duration { return spentBy(pid) }, true
 }

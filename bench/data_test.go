@@ -36,10 +36,16 @@ type request struct {
 // newRequests returns requests of random users.
 func newRequests(b *testing.B) []request {
 	b.Helper()
+	return newRequestsOf(b, size())
+}
+
+// newRequestsOf returns requests of random users out of the first n.
+func newRequestsOf(b *testing.B, n int) []request {
+	b.Helper()
 	requests := make([]request, 1<<16)
 	now := time.Now()
 	for i := range requests {
-		user := rand.IntN(size())
+		user := rand.IntN(n)
 		token := revoke.Token{
 			Issuer: testkit.Issuer, ID: fmt.Sprint("good-", i), Subject: fmt.Sprint("user-", user), SessionID: fmt.Sprint("session-", user),
 			IssuedAt: now.Truncate(time.Second), ExpiresAt: now.Add(time.Hour).Truncate(time.Second),

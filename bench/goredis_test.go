@@ -17,28 +17,28 @@ import (
 	"github.com/pgrevoke/revoke/internal/testkit"
 )
 
-// startRedis starts a Redis that writes nothing to disk, and returns the path of its socket. It
-// is stopped at the end of the benchmark.
-func startRedis(b *testing.B) string {
+// startRedis starts a Redis that writes nothing to disk, and returns the path of its socket, and
+// the clock of its processor time. It is stopped at the end of the benchmark.
+func startRedis(b *testing.B) (socket string, spent clock) {
 	b.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
 		b.Fatalf("redis-server is not installed (Debian: apt-get install redis-server): %v", err)
 	}
-	socket := filepath.Join(b.TempDir(), "redis.sock")
+	socket = filepath.Join(b.TempDir(), "redis.sock")
 	server := exec.CommandContext(context.Background(), path, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no")
 	testkit.Must(b, server.Start())
 	b.Cleanup(func() {
 		_ = server.Process.Kill()
 		_ = server.Wait()
 	})
-	return socket
+	return socket, func() time.Duration { return spentBy(server.Process.Pid) }
 }
 
 // newGoRedis returns a client that has connected.
-func newGoRedis(b *testing.B, socket string) *redis.Client {
+func newGoRedis(b *testing.B, network, address string) *redis.Client {
 	b.Helper()
-	client := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, PoolSize: connections})
+	client := redis.NewClient(&redis.Options{Network: network, Addr: address, PoolSize: connections})
 	b.Cleanup(func() { _ = client.Close() })
 	deadline := time.After(30 * time.Second)
 	for client.Ping(b.Context()).Err() != nil {
@@ -124,40 +124,9 @@ func existsThenGet(client *redis.Client) func(context.Context, *request) error {
 	}
 }
 
-// pipelined asks for both in one round trip.
-func pipelined(client *redis.Client) func(context.Context, *request) error {
-	return func(ctx context.Context, r *request) error {
-		var exists *redis.IntCmd
-		var get *redis.StringCmd
-		_, err := client.Pipelined(ctx, func(p redis.Pipeliner) error {
-			exists = p.Exists(ctx, "revoked:"+r.token.ID)
-			get = p.Get(ctx, "epoch:"+r.token.Subject)
-			return nil
-		})
-		if err != nil && !errors.Is(err, redis.Nil) {
-			return err
-		}
-		if exists.Val() > 0 {
-			return errRevoked
-		}
-		return judge(r, get.Val())
-	}
-}
-
-// mget asks for both in one command.
-func mget(client redis.Cmdable) func(context.Context, *request) error {
-	return func(ctx context.Context, r *request) error {
-		values, err := client.MGet(ctx, "revoked:"+r.token.ID, "epoch:"+r.token.Subject).Result()
-		if err != nil {
-			return err
-		}
-		return judgeAll(r, values[:1], values[1:])
-	}
-}
-
 // mgetAll asks for the four keys that Postgres is asked for: of the token, its session, its
 // user and its issuer.
-func mgetAll(client *redis.Client) func(context.Context, *request) error {
+func mgetAll(client redis.Cmdable) func(context.Context, *request) error {
 	return func(ctx context.Context, r *request) error {
 		values, err := client.MGet(ctx, "revoked:"+r.token.ID, "session:"+r.token.SessionID,
 			"epoch:"+r.token.Subject, "issuer:"+r.token.Issuer).Result()

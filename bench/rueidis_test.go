@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,12 +15,12 @@ import (
 )
 
 // newRueidis returns a client, which pipelines the commands of concurrent callers by default.
-func newRueidis(b *testing.B, socket string) rueidis.Client {
+func newRueidis(b *testing.B, network, address string) rueidis.Client {
 	b.Helper()
 	client, err := rueidis.NewClient(rueidis.ClientOption{
-		InitAddress: []string{socket},
-		DialCtxFn: func(ctx context.Context, path string, dialer *net.Dialer, _ *tls.Config) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", path)
+		InitAddress: []string{address},
+		DialCtxFn: func(ctx context.Context, address string, dialer *net.Dialer, _ *tls.Config) (net.Conn, error) {
+			return dialer.DialContext(ctx, network, address)
 		},
 	})
 	testkit.Must(b, err)
@@ -27,54 +28,76 @@ func newRueidis(b *testing.B, socket string) rueidis.Client {
 	return client
 }
 
-// rueidisMGET asks for token and user in one command.
+// rueidisMGET asks for token, session, user and issuer in one command.
 func rueidisMGET(client rueidis.Client) func(context.Context, *request) error {
 	return func(ctx context.Context, r *request) error {
-		values, err := client.Do(ctx, client.B().Mget().Key("revoked:"+r.token.ID, "epoch:"+r.token.Subject).Build()).ToArray()
+		values, err := client.Do(ctx, client.B().Mget().Key("revoked:"+r.token.ID, "session:"+r.token.SessionID,
+			"epoch:"+r.token.Subject, "issuer:"+r.token.Issuer).Build()).ToArray()
 		if err != nil {
 			return err
 		}
-		return judgeMessages(r, values[0], values[1])
+		return judgeMessages(r, values)
 	}
 }
 
-// rueidisCached asks its cache for both. Redis notifies the cache of changes. This is its best
+// rueidisCached asks its cache for the four. Redis notifies the cache of changes. This is its best
 // case: nothing changes, and it holds every key that is asked for.
 func rueidisCached(client rueidis.Client) func(context.Context, *request) error {
 	return func(ctx context.Context, r *request) error {
 		answers := client.DoMultiCache(ctx,
 			rueidis.CT(client.B().Get().Key("revoked:"+r.token.ID).Cache(), time.Hour),
-			rueidis.CT(client.B().Get().Key("epoch:"+r.token.Subject).Cache(), time.Hour))
-		token, err := answers[0].ToMessage()
-		if err != nil && !rueidis.IsRedisNil(err) {
-			return err
+			rueidis.CT(client.B().Get().Key("session:"+r.token.SessionID).Cache(), time.Hour),
+			rueidis.CT(client.B().Get().Key("epoch:"+r.token.Subject).Cache(), time.Hour),
+			rueidis.CT(client.B().Get().Key("issuer:"+r.token.Issuer).Cache(), time.Hour))
+		var values [4]rueidis.RedisMessage
+		for i, answer := range answers {
+			value, err := answer.ToMessage()
+			if err != nil && !rueidis.IsRedisNil(err) {
+				return err
+			}
+			values[i] = value
 		}
-		epoch, err := answers[1].ToMessage()
-		if err != nil && !rueidis.IsRedisNil(err) {
-			return err
-		}
-		return judgeMessages(r, token, epoch)
+		return judgeMessages(r, values[:])
 	}
 }
 
-// warm asks for every request once, which fills a cache.
+// warm asks for every request once, from several callers, which fills a cache.
 func warm(b *testing.B, requests []request, ask func(context.Context, *request) error) {
 	b.Helper()
-	for i := range requests {
-		testkit.Must(b, ask(b.Context(), &requests[i]))
+	errs := make([]error, connections)
+	var group sync.WaitGroup
+	for caller := range connections {
+		group.Go(func() {
+			for i := caller; i < len(requests) && errs[caller] == nil; i += connections {
+				errs[caller] = ask(b.Context(), &requests[i])
+			}
+		})
 	}
+	group.Wait()
+	testkit.Must(b, errors.Join(errs...))
 }
 
-func judgeMessages(r *request, token, epoch rueidis.RedisMessage) error {
-	if !token.IsNil() {
-		return errRevoked
+// judgeMessages judges the answers about token, session, user and issuer. Every user has an epoch.
+func judgeMessages(r *request, values []rueidis.RedisMessage) error {
+	for _, mark := range values[:2] {
+		if !mark.IsNil() {
+			return errRevoked
+		}
 	}
-	if epoch.IsNil() {
+	if values[2].IsNil() {
 		return errors.New("rueidis: there is no epoch")
 	}
-	before, err := epoch.ToString()
-	if err != nil {
-		return err
+	for _, epoch := range values[2:] {
+		if epoch.IsNil() {
+			continue
+		}
+		before, err := epoch.ToString()
+		if err != nil {
+			return err
+		}
+		if err := judge(r, before); err != nil {
+			return err
+		}
 	}
-	return judge(r, before)
+	return nil
 }

@@ -17,8 +17,7 @@ import (
 // for each user.
 func newSCS(b *testing.B, pool *pgxpool.Pool, n int) *scs.SessionManager {
 	b.Helper()
-	// scs.New would start a goroutine for a store in memory.
-	sessions := &scs.SessionManager{Lifetime: time.Hour, Codec: scs.GobCodec{}, Store: pgxstore.NewWithCleanupInterval(pool, 0)}
+	sessions := openSCS(pool)
 	data, err := sessions.Codec.Encode(time.Now().Add(time.Hour), map[string]any{"user": "user"})
 	testkit.Must(b, err)
 	for _, sql := range []string{
@@ -30,6 +29,12 @@ func newSCS(b *testing.B, pool *pgxpool.Pool, n int) *scs.SessionManager {
 	testkit.Exec(b, pool, `INSERT INTO sessions (token, data, expiry)
 		SELECT 'session-' || i, $2::bytea, now() + interval '1 hour' FROM generate_series(0, $1::int - 1) AS i`, n, data)
 	return sessions
+}
+
+// openSCS returns a session manager on the table.
+func openSCS(pool *pgxpool.Pool) *scs.SessionManager {
+	// scs.New would start a goroutine for a store in memory.
+	return &scs.SessionManager{Lifetime: time.Hour, Codec: scs.GobCodec{}, Store: pgxstore.NewWithCleanupInterval(pool, 0)}
 }
 
 // loadSession is the check of an app that has sessions in place of tokens.

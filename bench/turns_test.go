@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/bits"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,39 +20,83 @@ type way struct {
 	do   func(ctx context.Context, r *request) error
 }
 
+// subject is a way of which more is reported.
+type subject struct {
+	way
+	server clock    // of the processor time of the server that is asked, nil if there is none
+	beside []string // the ways of which this one's rate is reported as a multiple
+}
+
 // turns returns the number of turns of each way, after one that does not count, and how long a
 // turn lasts.
 func turns() (n int, turn time.Duration) {
 	if testing.Short() {
 		return 3, 20 * time.Millisecond
 	}
-	return 15, 100 * time.Millisecond
+	return 21, 40 * time.Millisecond
 }
 
-// compare gives each way its turns, one way after the other in each round. The machine is
-// faster at one time than at another, so only figures of the same time make a ratio. It reports
-// each way as a benchmark of its own.
+// compare is compareSubjects of ways alone.
 func compare(b *testing.B, callers int, requests []request, ways ...way) {
 	b.Helper()
+	subjects := make([]subject, len(ways))
+	for i, w := range ways {
+		subjects[i].way = w
+	}
+	compareSubjects(b, callers, requests, subjects...)
+}
+
+// turnResult is what one way did in one turn. The processor times are in microseconds a call.
+type turnResult struct{ rate, client, server float64 }
+
+// compareSubjects gives each way its turns, one way after the other in each round. The machine is
+// faster at one time than at another, so only figures of the same time make a ratio. It reports
+// each way as a benchmark of its own: the rate and the processor times are medians over the
+// rounds, and a ratio is the median over the rounds of the ratio of rates of the same round. The
+// processor time of the client is that of this process, the collection of its garbage included.
+func compareSubjects(b *testing.B, callers int, requests []request, subjects ...subject) {
+	b.Helper()
 	n, turn := turns()
-	rates, latencies := make([][]float64, len(ways)), make([]histogram, len(ways))
+	results, latencies := make([][]turnResult, len(subjects)), make([]histogram, len(subjects))
+	at := map[string]int{}
+	for i, s := range subjects {
+		at[s.name] = i
+	}
 	for round := range n + 1 {
-		for i := range ways {
-			i = (i + round) % len(ways) // so that each way follows another one in each round
-			times, took := takeTurn(b, callers, requests, ways[i], turn)
+		for i := range subjects {
+			i = (i + round) % len(subjects) // so that each way follows another one in each round
+			s := subjects[i]
+			client, server := clientTime(b), s.server.now()
+			times, took := takeTurn(b, callers, requests, s.way, turn)
+			client, server = clientTime(b)-client, s.server.now()-server
 			if round > 0 {
-				rates[i] = append(rates[i], float64(times.total)/took.Seconds())
+				perCall := func(d time.Duration) float64 { return d.Seconds() * 1e6 / float64(times.total) }
+				results[i] = append(results[i], turnResult{float64(times.total) / took.Seconds(), perCall(client), perCall(server)})
 				latencies[i].add(&times)
 			}
 		}
 	}
-	for i, w := range ways {
-		slices.Sort(rates[i])
-		b.Run(strings.ReplaceAll(w.name, " ", "_"), func(b *testing.B) {
+	for i, s := range subjects {
+		over := func(of func(round int) float64) float64 {
+			values := make([]float64, n)
+			for round := range values {
+				values[round] = of(round)
+			}
+			return median(values)
+		}
+		b.Run(strings.ReplaceAll(s.name, " ", "_"), func(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(rates[i][n/2], "per-s")
+			b.ReportMetric(over(func(round int) float64 { return results[i][round].rate }), "per-s")
 			b.ReportMetric(latencies[i].quantile(0.50).Seconds()*1e6, "p50-µs")
 			b.ReportMetric(latencies[i].quantile(0.99).Seconds()*1e6, "p99-µs")
+			b.ReportMetric(over(func(round int) float64 { return results[i][round].client }), "client-µs")
+			if s.server != nil {
+				b.ReportMetric(over(func(round int) float64 { return results[i][round].server }), "server-µs")
+			}
+			for _, other := range s.beside {
+				b.ReportMetric(over(func(round int) float64 { return results[i][round].rate / results[at[other]][round].rate }),
+					"of-"+strings.ReplaceAll(other, " ", "-"))
+			}
 		})
 	}
 }

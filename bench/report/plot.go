@@ -14,8 +14,8 @@ var series = []struct{ way, label, colour, dash string }{
 	{"mirror", "revoke, mirror", "#2f9e6e", ""},
 	{"Postgres coalesced", "revoke, Postgres, coalesced", "#3b82d6", ""},
 	{"Postgres plain", "revoke, Postgres, a query each", "#3b82d6", "5 4"},
-	{"rueidis MGET", "rueidis MGET", "#d9622b", "2 3"},
-	{"go-redis MGET", "go-redis MGET", "#d9622b", ""},
+	{"rueidis MGET of 4", "rueidis MGET of 4", "#d9622b", "2 3"},
+	{"go-redis MGET of 4", "go-redis MGET of 4", "#d9622b", ""},
 	{"go-redis EXISTS, GET", "go-redis EXISTS, GET", "#d9622b", "5 4"},
 	{"scs session", "scs session load", "#a36bc9", ""},
 }

@@ -85,15 +85,29 @@ func TestThousands(t *testing.T) {
 // TestBackendElsewhere expects "n/a", and neither a failure nor a missing figure, where the
 // server runs on another machine.
 func TestBackendElsewhere(t *testing.T) {
-	r, err := parse(strings.NewReader("BenchmarkCheckCost/statement-2 \t1\t 1.45 wall-ratio\t 62.0 wall-µs\n"))
+	r, err := parse(strings.NewReader("BenchmarkPeers/CheckCost/statement-2 \t1\t 1.45 wall-ratio\t 62.0 wall-µs\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := r.backend("a check", "statement", 1.9); got.verdict != "n/a" || len(r.missing) > 0 {
 		t.Errorf("verdict %q, missing %q", got.verdict, r.missing)
 	}
-	r.figures["CheckCost/statement"]["backend-ratio"] = 1.95
+	r.figures["Peers/CheckCost/statement"]["backend-ratio"] = 1.95
 	if got := r.backend("a check", "statement", 1.9); got.verdict != "missed" {
 		t.Errorf("verdict %q of a figure above its limit", got.verdict)
+	}
+}
+
+// TestOptional expects "not measured", and no missing figure, where a benchmark does not exist.
+func TestOptional(t *testing.T) {
+	r := &results{figures: map[string]map[string]float64{"Validate/ES256/token seen before": {"ratio": 0.02}}}
+	for _, row := range []struct{ benchmark, verdict string }{
+		{"Validate/ES256/token seen before", "reached"}, {"Validate/none", "not measured"},
+	} {
+		t.Run(row.verdict, func(t *testing.T) {
+			if got := r.optional(atMost, "Validate", "%.2f ×", 0.03, row.benchmark, "ratio"); got.verdict != row.verdict || len(r.missing) > 0 {
+				t.Errorf("verdict %q, missing %q", got.verdict, r.missing)
+			}
+		})
 	}
 }
