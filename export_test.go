@@ -52,8 +52,8 @@ func PlantKeys(v *Verified, keys [4][16]byte) {
 	v.facts = &planted
 }
 
-// Remembered returns how many tokens a validator's memory holds, and the bytes that everything in it
-// is counted with.
+// Remembered returns how many tokens a validator's memory holds, and the bytes that
+// everything in it is counted with.
 func Remembered(v *Validator) (count, bytes int) {
 	m := v.memory
 	m.mu.Lock()

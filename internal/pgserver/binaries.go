@@ -137,7 +137,8 @@ func freshOfOthers(bin string) string {
 		uid = int(credential.Uid)
 	}
 	made := programs(bin)
-	found, _ := filepath.Glob(filepath.Join(temporaryDirectory(), "revoke-postgres.*", freshName)) // fails only for a malformed pattern
+	// Glob fails only for a malformed pattern.
+	found, _ := filepath.Glob(filepath.Join(temporaryDirectory(), "revoke-postgres.*", freshName))
 	for _, path := range found {
 		dir, err := os.Lstat(filepath.Dir(path))
 		if err != nil || !dir.IsDir() || dir.Mode().Perm() != 0o700 {

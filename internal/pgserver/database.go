@@ -254,8 +254,9 @@ func (s *Server) appear(ctx context.Context) (func() error, error) {
 	return leave, nil
 }
 
-// keptConnections is how many connections to the server's own database are kept for the next call of
-// admin. To connect costs a third of what it costs to make and drop a database.
+// keptConnections is how many connections to the server's own database are kept for the
+// next call of admin. To connect costs a third of what it costs to make and drop a
+// database.
 const keptConnections = 2
 
 // admin calls fn with a connection to the server's own database, of which nothing else makes use

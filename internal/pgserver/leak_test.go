@@ -135,8 +135,8 @@ func TestNothingIsLeftOfTests(t *testing.T) {
 	p.wantNothingLeft(t)
 }
 
-// Each process has a server of its own, and the end of one is not the end of the other. The server of
-// the second begins with what initdb made for the first.
+// Each process has a server of its own, and the end of one is not the end of the other. The
+// server of the second begins with what initdb made for the first.
 func TestTwoProcesses(t *testing.T) {
 	t.Parallel()
 	first := start(t, "wait")
