@@ -294,7 +294,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{`case "same-origin", "none", "":`, `case "same-origin", "none", "", "cross-site", "same-site":`},
 		},
 		"pages: a form of another site refreshes": {
-			File: "refresh_page.go", Tests: "TestRequireRefreshes",
+			File: "refresh_page.go", Tests: "TestRequireChecksTheOrigin",
 			Edits: []string{"if err = g.checkOrigin(r); err == nil {", "if err = nil; err == nil {"},
 		},
 		"pages: an answer with a token may be stored": {
@@ -305,9 +305,9 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "refresh_page.go", Tests: "TestRequireFails",
 			Edits: []string{"return accepted{verified, true}, err", "return accepted{verified, true}, nil"},
 		},
-		"pages: a prefix of the path is lost": {
+		"pages: a path names another host": {
 			File: "refresh_page.go", Tests: "TestRequireRedirectsToItself",
-			Edits: []string{`reference := "./" + path[strings.LastIndexByte(path, '/')+1:]`, "reference := r.URL.EscapedPath()"},
+			Edits: []string{`reference := "./" + path[strings.LastIndexByte(path, '/')+1:]`, "reference := strings.TrimSpace(path)"},
 		},
 		"pages: a prefetch is a navigation": {
 			File: "navigation.go", Tests: "TestRequireRefreshes",

@@ -87,6 +87,23 @@ func TestRequireRefreshes(t *testing.T) {
 	}
 }
 
+// TestRequireChecksTheOrigin of a form without an access token too, with which a guard
+// would check it.
+func TestRequireChecksTheOrigin(t *testing.T) {
+	t.Parallel()
+	for site, status := range map[string]int{sameOrigin: 200, "same-site": 403, "cross-site": 403} {
+		t.Run(site, func(t *testing.T) {
+			t.Parallel()
+			a, browser := newCookieApp(t), jar{}
+			browser.signIn(t, a)
+			w := testkit.Serve(a.pages, browser.withoutAccess().request("POST", "/", navigation(site)...))
+			if w.Code != status || len(a.sessions.asked) == 1 != (status == 200) {
+				t.Errorf("%d after %q, want %d", w.Code, a.sessions.asked, status)
+			}
+		})
+	}
+}
+
 // TestRequirePasses asks the sessions about nothing while the access token is accepted, and answers
 // as the guard does where a refresh is of no use.
 func TestRequirePasses(t *testing.T) {
