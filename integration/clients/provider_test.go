@@ -144,6 +144,7 @@ func (p *provider) start(t *testing.T, client registered) session.Tokens {
 
 // age ends the grace of each rotation.
 func (p *provider) age(t *testing.T) {
+	t.Helper()
 	testkit.Exec(t, p.pool, "UPDATE revoke.sessions SET refreshed_at = refreshed_at - $1::text::interval", session.DefaultGrace.String())
 }
 

@@ -54,7 +54,8 @@ func TestOAuth2Refreshes(t *testing.T) {
 				// that it has.
 				p.age(t)
 				r := testkit.Value(http.NewRequestWithContext(ctx, http.MethodGet, p.URL+"/lose", nil))(t)
-				response := testkit.Value(p.Client().Do(r))(t)
+				response, err := p.Client().Do(r)
+				testkit.Must(t, err)
 				testkit.Must(t, response.Body.Close())
 				if _, err := refresh(third); err == nil {
 					t.Error("no answer was lost")
@@ -63,7 +64,7 @@ func TestOAuth2Refreshes(t *testing.T) {
 				p.age(t)
 				fifth := testkit.Value(refresh(fourth))(t)
 				// A replay ends the session.
-				_, err := refresh(second)
+				_, err = refresh(second)
 				wantGrant(t, err)
 				_, err = refresh(fifth)
 				wantGrant(t, err)

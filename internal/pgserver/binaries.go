@@ -175,15 +175,16 @@ const freshName = "fresh"
 
 // programs describes the programs of a directory, so that those of an upgrade differ from those
 // before it. It returns "" if one is not there.
-func programs(bin string) (text string) {
+func programs(bin string) string {
+	var text strings.Builder
 	for _, program := range []string{"initdb", "postgres"} {
 		info, err := os.Stat(filepath.Join(bin, program))
 		if err != nil {
 			return ""
 		}
-		text += fmt.Sprintln(bin, program, info.Size(), info.ModTime().UnixNano())
+		fmt.Fprintln(&text, bin, program, info.Size(), info.ModTime().UnixNano())
 	}
-	return text
+	return text.String()
 }
 
 // offerFresh lets servers begin with what initdb has made for this one.
