@@ -202,7 +202,10 @@ func (m *signatureMemory) makeRoom() {
 func (r *readToken) size() int {
 	size := tokenBytes + len(r.payload) + r.proof.Size() + len(r.token.ID) // which may be derived
 	// These may be parts of the payload, or copies.
-	for _, text := range [...]string{r.claims.Issuer, r.claims.Subject, r.claims.ID, r.claims.Session, r.claims.Epochs} {
+	for _, text := range [...]string{
+		r.claims.Issuer, r.claims.Subject, r.claims.ID, r.claims.Session, r.claims.Epochs, r.claims.Actor,
+		r.token.Actor.Issuer, r.token.Actor.Subject,
+	} {
 		size += len(text)
 	}
 	for _, name := range r.claims.Audience {

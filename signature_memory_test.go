@@ -595,11 +595,14 @@ func TestReplaysInAFlood(t *testing.T) {
 	if count, _ := revoke.Remembered(v.Validator); most > leastMemory || count < 8 {
 		t.Errorf("%d tokens, and %d bytes at most, of %d", count, most, leastMemory)
 	}
-	// One that takes more than a bucket is left out.
+	// Those that take much are left out.
 	large := newRecalling(t, store, testkit.Keyfunc("HS256"), "HS256", revoke.WithMaxTokenSize(1<<20))
-	for range 2 {
-		large.accepts(t, mint("large", `"padding":"`+strings.Repeat("x", 16<<10)+`"`), false)
-		large.accepts(t, testkit.SignRaw(t, "HS256", `{"alg":"HS256","x":[`+strings.Repeat("[],", 2_000)+`[]]}`, testkit.Payload(nil)), false)
+	for _, text := range []string{
+		mint("large", `"padding":"`+strings.Repeat("x", 16<<10)+`"`),
+		testkit.SignRaw(t, "HS256", `{"alg":"HS256","x":[`+strings.Repeat("[],", 2_000)+`[]]}`, testkit.Payload(nil)),
+	} {
+		large.accepts(t, text, false)
+		large.accepts(t, text, false)
 	}
 }
 
@@ -924,4 +927,18 @@ func TestFullBucket(t *testing.T) {
 	if count, _ := revoke.Remembered(v.Validator); count != 16 {
 		t.Errorf("%d tokens are in a bucket of 16", count)
 	}
+}
+
+// TestActorIsAskedAboutAgain revokes who acts for the user of a token that is remembered.
+func TestActorIsAskedAboutAgain(t *testing.T) {
+	t.Parallel()
+	store := revoketest.NewMemory(revoketest.WithClock(testkit.Clock))
+	v := newRecalling(t, store, testkit.Keyfunc("HS256"), "HS256")
+	text := hs256(t, nil, `"act":{"sub":"operator"}`)
+	v.accepts(t, text, false)
+	if verified := v.accepts(t, text, true); verified.Actor.Subject != "operator" {
+		t.Errorf("%+v", verified.Token)
+	}
+	testkit.Value(store.RevokeUser(t.Context(), v.User("operator")))(t)
+	v.refuses(t, text, true, revoke.ErrRevoked)
 }
