@@ -260,55 +260,59 @@ func (f *found) ofSurplus() []Finding {
 	}
 	for _, n := range f.names() {
 		definition := f.parts[n]
-		if wanted(n) || strings.HasPrefix(n.name, "sessions") {
+		if wanted(n) {
 			continue
+		}
+		table, row, own := "{schema}.revocations", "revocation", n.name
+		if name, ofSessions := strings.CutPrefix(n.name, "sessions."); ofSessions {
+			table, row, own = "{schema}.sessions", "session", name
 		}
 		finding := Finding{Severity: Note, Subject: n.kind + " " + n.name}
 		_, hasDefault := f.parts[name{"default", n.name}]
 		_, isConstraint := f.parts[name{"constraint", n.name}]
 		switch n.kind {
 		case "column":
-			finding.Problem, finding.Remedy = "the library does not write it", "ALTER TABLE {schema}.revocations DROP COLUMN "+n.name
+			finding.Problem, finding.Remedy = "the library does not write it", "ALTER TABLE "+table+" DROP COLUMN "+own
 			if strings.HasSuffix(definition, " NOT NULL") && !hasDefault {
-				finding.Severity, finding.Problem = Wrong, "it is NOT NULL and has no default, so every revocation is refused"
+				finding.Severity, finding.Problem = Wrong, "it is NOT NULL and has no default, so every "+row+" is refused"
 			}
 		case "default":
 			finding.Problem = "the column has a default, and no statement of the library uses it"
-			finding.Remedy = "ALTER TABLE {schema}.revocations ALTER COLUMN " + n.name + " DROP DEFAULT"
+			finding.Remedy = "ALTER TABLE " + table + " ALTER COLUMN " + own + " DROP DEFAULT"
 		case "constraint":
-			finding.Problem = "a revocation can be refused by it: " + definition
+			finding.Problem = "a " + row + " can be refused by it: " + definition
 			if strings.Contains(definition, " ON DELETE ") || strings.Contains(definition, " ON UPDATE ") {
-				finding.Severity, finding.Problem = Wrong, "revocations are deleted or altered by it: "+definition
+				finding.Severity, finding.Problem = Wrong, row+"s are deleted or altered by it: "+definition
 			}
-			finding.Remedy = "ALTER TABLE {schema}.revocations DROP CONSTRAINT " + n.name
+			finding.Remedy = "ALTER TABLE " + table + " DROP CONSTRAINT " + own
 		case "reference":
-			finding.Problem, finding.Remedy = "a sweep can be refused by it", "ALTER TABLE "+definition+" DROP CONSTRAINT "+n.name
+			finding.Problem, finding.Remedy = "a sweep can be refused by it", "ALTER TABLE "+definition+" DROP CONSTRAINT "+own
 		case "index":
 			if isConstraint || !strings.HasPrefix(definition, "CREATE UNIQUE INDEX") {
 				continue
 			}
-			finding.Problem = "a revocation can be refused by it: " + definition
-			finding.Remedy = "DROP INDEX CONCURRENTLY {schema}." + n.name
+			finding.Problem = "a " + row + " can be refused by it: " + definition
+			finding.Remedy = "DROP INDEX CONCURRENTLY {schema}." + own
 		case "invalid":
 			finding = f.invalid(n.name)
 		case "trigger":
 			if strings.HasSuffix(definition, " DISABLE") {
 				continue
 			}
-			finding.Problem, finding.Remedy = "it runs with each write", "DROP TRIGGER "+n.name+" ON {schema}.revocations"
+			finding.Problem, finding.Remedy = "it runs with each write", "DROP TRIGGER "+own+" ON "+table
 			if strings.Contains(definition, " BEFORE ") && strings.Contains(definition, " FOR EACH ROW ") {
-				finding.Severity, finding.Problem = Wrong, "it can alter a revocation or leave it out: "+definition
+				finding.Severity, finding.Problem = Wrong, "it can alter a "+row+" or leave it out: "+definition
 			}
 		case "rule":
-			finding.Severity, finding.Problem = Wrong, "it can put another statement in the place of a revocation"
-			finding.Remedy = "DROP RULE " + n.name + " ON {schema}.revocations"
+			finding.Severity, finding.Problem = Wrong, "it can put another statement in the place of a "+row
+			finding.Remedy = "DROP RULE " + own + " ON " + table
 		case "policy":
-			finding.Problem, finding.Remedy = "where row-level security is enabled, it hides rows", "DROP POLICY "+n.name+" ON {schema}.revocations"
+			finding.Problem, finding.Remedy = "where row-level security is enabled, it hides rows", "DROP POLICY "+own+" ON "+table
 		case "child":
-			finding.Severity, finding.Problem = Wrong, "the table inherits to it, so its rows are read as revocations"
-			finding.Remedy = "ALTER TABLE " + n.name + " NO INHERIT {schema}.revocations"
+			finding.Severity, finding.Problem = Wrong, "the table inherits to it, so its rows are read as "+row+"s"
+			finding.Remedy = "ALTER TABLE " + own + " NO INHERIT " + table
 		case "parent":
-			finding.Problem, finding.Remedy = "the table inherits from it", "ALTER TABLE {schema}.revocations NO INHERIT "+n.name
+			finding.Problem, finding.Remedy = "the table inherits from it", "ALTER TABLE "+table+" NO INHERIT "+own
 		case "publication":
 			finding.Problem = "it leaves out: " + definition
 			finding.Remedy = "call migrations.Up on the subscriber first, and again after a switchover"

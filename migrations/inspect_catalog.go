@@ -41,56 +41,65 @@ const (
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = '{name}' AND c.relname = 'revocations') AS q`
 
-	partsQuery = `WITH t AS (
-    SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname = '{name}' AND c.relname = 'revocations'
+	// What stands at sessions has the name of that table before its own, except for the index and the
+	// constraint that the migrations make, whose names have it already.
+	partsQuery = `WITH r AS (
+    SELECT c.*, CASE c.relname WHEN 'sessions' THEN 'sessions.' ELSE '' END AS prefix
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = '{name}' AND c.relname IN ('revocations', 'sessions')
+), t AS (
+    SELECT oid FROM r WHERE relname = 'revocations'
 ), s AS (
-    SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE n.nspname = '{name}' AND c.relname = 'sessions'
+    SELECT oid FROM r WHERE relname = 'sessions'
 ), f AS (
     SELECT p.*, p.proname || '(' || oidvectortypes(p.proargtypes) || ')' AS name
     FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
     WHERE n.nspname = '{name}' AND p.proname IN ('row_key', 'set_xid', 'schema_version', 'epochs') AND p.prokind = 'f'
 )
 SELECT row_to_json(q) FROM (
-    SELECT 'column' AS kind, attname::text AS name, format_type(atttypid, atttypmod)
+    SELECT 'column' AS kind, prefix || attname AS name, format_type(atttypid, atttypmod)
         || CASE WHEN attnotnull THEN ' NOT NULL' ELSE '' END
         || CASE WHEN attgenerated <> '' THEN ' GENERATED' ELSE '' END AS definition
-    FROM pg_attribute JOIN t ON attrelid = t.oid WHERE attnum > 0 AND NOT attisdropped
+    FROM pg_attribute JOIN r ON attrelid = r.oid WHERE attnum > 0 AND NOT attisdropped
 UNION ALL
-    SELECT 'default', attname, '' FROM pg_attribute JOIN t ON attrelid = t.oid
+    SELECT 'default', prefix || attname, '' FROM pg_attribute JOIN r ON attrelid = r.oid
     WHERE attnum > 0 AND NOT attisdropped AND (atthasdef OR attidentity <> '')
 UNION ALL
     SELECT 'collation', attname, attcollation::regcollation::text FROM pg_attribute JOIN t ON attrelid = t.oid
     WHERE attnum > 0 AND NOT attisdropped AND attcollation <> 0
 UNION ALL
-    SELECT 'constraint', conname, CASE WHEN contype = 'p' THEN
+    SELECT 'constraint', CASE conname WHEN 'sessions_pkey' THEN '' ELSE prefix END || conname, CASE WHEN contype = 'p' THEN
             'PRIMARY KEY (' || (SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
                 WHERE attrelid = conrelid AND attnum = ANY (conkey)) || ')'
                 || CASE WHEN condeferrable THEN ' DEFERRABLE' ELSE '' END
         ELSE pg_get_constraintdef(k.oid) END
-    FROM pg_constraint AS k JOIN t ON conrelid = t.oid
+    FROM pg_constraint AS k JOIN r ON conrelid = r.oid
     WHERE contype <> 't' AND (contype <> 'n' OR NOT convalidated)
 UNION ALL
-    SELECT 'reference', conname, conrelid::regclass::text FROM pg_constraint JOIN t ON confrelid = t.oid
+    SELECT 'reference', prefix || conname, conrelid::regclass::text FROM pg_constraint JOIN r ON confrelid = r.oid
 UNION ALL
     SELECT 'index', c.relname, pg_get_indexdef(i.indexrelid)
     FROM pg_index AS i JOIN t ON i.indrelid = t.oid JOIN pg_class AS c ON c.oid = i.indexrelid
 UNION ALL
+    SELECT 'index', CASE WHEN c.relname IN ('sessions_user_key_idx', 'sessions_expires_at_idx') THEN '' ELSE 'sessions.' END || c.relname,
+        pg_get_indexdef(i.indexrelid) || CASE WHEN i.indisvalid AND i.indisready AND i.indislive THEN '' ELSE ' INVALID' END
+    FROM pg_index AS i JOIN s ON i.indrelid = s.oid JOIN pg_class AS c ON c.oid = i.indexrelid
+    WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = i.indexrelid AND conrelid = s.oid)
+UNION ALL
     SELECT 'invalid', c.relname, '' FROM pg_index AS i JOIN t ON i.indrelid = t.oid JOIN pg_class AS c ON c.oid = i.indexrelid
     WHERE NOT (i.indisvalid AND i.indisready AND i.indislive)
 UNION ALL
-    SELECT 'trigger', tgname, pg_get_triggerdef(g.oid)
+    SELECT 'trigger', prefix || tgname, pg_get_triggerdef(g.oid)
         || CASE tgenabled WHEN 'A' THEN ' ENABLE ALWAYS' WHEN 'D' THEN ' DISABLE' WHEN 'R' THEN ' ENABLE REPLICA' ELSE '' END
-    FROM pg_trigger AS g JOIN t ON tgrelid = t.oid WHERE NOT tgisinternal
+    FROM pg_trigger AS g JOIN r ON tgrelid = r.oid WHERE NOT tgisinternal
 UNION ALL
-    SELECT 'rule', rulename, '' FROM pg_rewrite JOIN t ON ev_class = t.oid WHERE ev_enabled <> 'D' AND rulename <> '_RETURN'
+    SELECT 'rule', prefix || rulename, '' FROM pg_rewrite JOIN r ON ev_class = r.oid WHERE ev_enabled <> 'D' AND rulename <> '_RETURN'
 UNION ALL
-    SELECT 'policy', polname, '' FROM pg_policy JOIN t ON polrelid = t.oid
+    SELECT 'policy', prefix || polname, '' FROM pg_policy JOIN r ON polrelid = r.oid
 UNION ALL
-    SELECT 'child', inhrelid::regclass::text, '' FROM pg_inherits JOIN t ON inhparent = t.oid
+    SELECT 'child', prefix || inhrelid::regclass, '' FROM pg_inherits JOIN r ON inhparent = r.oid
 UNION ALL
-    SELECT 'parent', inhparent::regclass::text, '' FROM pg_inherits JOIN t ON inhrelid = t.oid
+    SELECT 'parent', prefix || inhparent::regclass, '' FROM pg_inherits JOIN r ON inhrelid = r.oid
 UNION ALL
     SELECT 'publication', p.pubname, concat_ws(', ',
         CASE WHEN NOT p.pubinsert THEN 'INSERT' END, CASE WHEN NOT p.pubupdate THEN 'UPDATE' END,
@@ -119,18 +128,6 @@ UNION ALL
     SELECT 'hidden', relname, '' FROM pg_class JOIN s USING (oid) WHERE row_security_active(oid)
 UNION ALL
     SELECT 'lacks', p, '' FROM s, unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS p WHERE NOT has_table_privilege(oid, p)
-UNION ALL
-    SELECT 'column', 'sessions.' || attname, format_type(atttypid, atttypmod) || CASE WHEN attnotnull THEN ' NOT NULL' ELSE '' END
-    FROM pg_attribute JOIN s ON attrelid = s.oid WHERE attnum > 0 AND NOT attisdropped
-UNION ALL
-    SELECT 'constraint', conname, 'PRIMARY KEY (' || (SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
-            WHERE attrelid = conrelid AND attnum = ANY (conkey)) || ')' || CASE WHEN condeferrable THEN ' DEFERRABLE' ELSE '' END
-    FROM pg_constraint JOIN s ON conrelid = s.oid WHERE contype = 'p'
-UNION ALL
-    SELECT 'index', c.relname, pg_get_indexdef(i.indexrelid)
-        || CASE WHEN i.indisvalid AND i.indisready AND i.indislive THEN '' ELSE ' INVALID' END
-    FROM pg_index AS i JOIN s ON i.indrelid = s.oid JOIN pg_class AS c ON c.oid = i.indexrelid
-    WHERE c.relname IN ('sessions_user_key_idx', 'sessions_expires_at_idx')
 ) AS q`
 )
 

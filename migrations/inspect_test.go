@@ -270,6 +270,51 @@ func TestInspectFindsDamage(t *testing.T) {
 				"ALTER TABLE revoke.sessions OWNER TO pg_monitor; GRANT USAGE ON SCHEMA revoke TO pg_monitor; SET ROLE pg_monitor",
 			migrations.Wrong, "table sessions", "",
 		},
+		{
+			"a trigger leaves sessions out", `CREATE FUNCTION public.drop_it() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+				CREATE TRIGGER set_xid BEFORE UPDATE ON revoke.sessions FOR EACH ROW EXECUTE FUNCTION public.drop_it()`,
+			migrations.Wrong, "trigger sessions.set_xid", byHand,
+		},
+		{
+			"a trigger audits sessions", `CREATE FUNCTION public.audit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+				CREATE TRIGGER audit AFTER INSERT ON revoke.sessions FOR EACH ROW EXECUTE FUNCTION public.audit()`,
+			migrations.Note, "trigger sessions.audit", byHand,
+		},
+		{
+			"a rule leaves sessions out", "CREATE RULE nothing AS ON UPDATE TO revoke.sessions DO INSTEAD NOTHING",
+			migrations.Wrong, "rule sessions.nothing", byHand,
+		},
+		{"there is a policy for sessions", "CREATE POLICY tenant ON revoke.sessions USING (true)", migrations.Note, "policy sessions.tenant", byHand},
+		{
+			"a column of sessions has a default", "ALTER TABLE revoke.sessions ALTER COLUMN label SET DEFAULT 'none'",
+			migrations.Note, "default sessions.label", byHand,
+		},
+		{"a column was added to sessions", "ALTER TABLE revoke.sessions ADD COLUMN tenant text", migrations.Note, "column sessions.tenant", byHand},
+		{
+			"a column was added to sessions that must be filled", "ALTER TABLE revoke.sessions ADD COLUMN tenant text NOT NULL",
+			migrations.Wrong, "column sessions.tenant", byHand,
+		},
+		{
+			"a constraint was added to sessions", "ALTER TABLE revoke.sessions ADD CONSTRAINT short CHECK (length(label) < 9)",
+			migrations.Note, "constraint sessions.short", byHand,
+		},
+		{
+			"a foreign key deletes sessions", `CREATE TABLE public.users (name text COLLATE "C" PRIMARY KEY);
+				ALTER TABLE revoke.sessions ADD CONSTRAINT of_user FOREIGN KEY (subject) REFERENCES public.users ON DELETE CASCADE`,
+			migrations.Wrong, "constraint sessions.of_user", byHand,
+		},
+		{
+			"a table refers to sessions", "CREATE TABLE public.log (key uuid CONSTRAINT of_row REFERENCES revoke.sessions)",
+			migrations.Note, "reference sessions.of_row", byHand,
+		},
+		{
+			"a unique index was added to sessions", "CREATE UNIQUE INDEX one_device ON revoke.sessions (user_key, label)",
+			migrations.Note, "index sessions.one_device", byHand,
+		},
+		{
+			"a table inherits from sessions", "CREATE TABLE public.more () INHERITS (revoke.sessions)",
+			migrations.Wrong, "child sessions.public.more", byHand,
+		},
 		{"the role is fenced", "SET default_transaction_read_only = on", migrations.Note, "setting default_transaction_read_only", ""},
 		{"the role's isolation is stricter", "SET default_transaction_isolation = serializable", migrations.Note, "setting default_transaction_isolation", ""},
 		{"the role's commits are not durable", "SET synchronous_commit = off", migrations.Note, "setting synchronous_commit", ""},
