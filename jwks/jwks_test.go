@@ -14,15 +14,15 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-	"go.uber.org/goleak"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/pgserver"
 	"github.com/pgrevoke/revoke/internal/testkit"
 	"github.com/pgrevoke/revoke/jwks"
 	"github.com/pgrevoke/revoke/revoketest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { pgserver.Main(m) }
 
 // provider is an identity provider on loopback. Its JWKS has the key of testkit under some kids.
 type provider struct {
