@@ -12,14 +12,14 @@ import (
 	"github.com/pgrevoke/revoke/internal/schema"
 )
 
-// Severity says what a [Finding] does.
+// Severity says how much a [Finding] matters.
 type Severity string
 
 // The severities.
 const (
 	Wrong Severity = "wrong" // answers may be wrong, or revocations are refused or lost
 	Slow  Severity = "slow"  // answers are right, and take longer
-	Note  Severity = "note"  // it is worth knowing, and may be meant
+	Note  Severity = "note"  // it is worth knowing, and may be intended
 )
 
 // Finding is one difference between the database and what the library expects.
@@ -65,8 +65,8 @@ func (r *Report) Err() error {
 // Inspect compares the database with what [Up] makes and the library needs: tables, indexes,
 // constraints, triggers, functions, rights, and settings of the server and the role. It reads the
 // catalog and the reserve of the table, writes nothing, takes no lock, and works on a standby and
-// through a pooler in transaction mode. An error says that it could not look. Whether an index is
-// corrupt is not looked at: the extension amcheck tells.
+// through a pooler in transaction mode. An error means that the catalog could not be read.
+// Inspect does not look for corrupt indexes: the extension amcheck does.
 func Inspect(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (*Report, error) {
 	f, err := lookFromPool(ctx, pool, opts)
 	if err != nil {

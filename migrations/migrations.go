@@ -26,10 +26,10 @@ import (
 //go:embed *.sql
 var embedded embed.FS
 
-// Latest is the newest version, which is the time of its file. The package revoke needs it.
+// Latest is the newest version, which is the time of its file. Package revoke needs this version.
 const Latest = schema.Version
 
-// DefaultSchema is the schema unless [WithSchema] names another.
+// DefaultSchema is "revoke": the schema unless [WithSchema] names another.
 const DefaultSchema = schema.DefaultName
 
 // Option configures the functions of this package.
@@ -37,8 +37,9 @@ type Option func(*config) error
 
 type config struct{ schema string }
 
-// WithSchema sets the schema in which the tables stand: a lower-case letter or underscore and at
-// most 62 of these and digits. Give revoke.WithSchema the same. Default: [DefaultSchema].
+// WithSchema sets the schema in which the tables stand. The name begins with a lower-case letter or
+// an underscore, and at most 62 of these and digits follow; any other is an error. Give
+// revoke.WithSchema the same name. Default: [DefaultSchema].
 func WithSchema(name string) Option {
 	return func(c *config) error {
 		c.schema = name
@@ -65,7 +66,7 @@ func newConfig(opts []Option) (config, error) {
 // takes no lock and needs no right but to read, also on a standby. Where the schema exists, the
 // role needs no right to create one. One connection of the pool is enough, and the pool stays open.
 //
-// What was made by [SQL], by another tool from [Files] or by a restore is taken over. Up mends the
+// Up takes over a schema that [SQL], another tool from [Files] or a restore has made. It mends the
 // findings of [Inspect] that say so. It refuses the others of severity [Wrong], with the remedy in
 // the error. It refuses a pooler in transaction mode if there is something to be done.
 func Up(ctx context.Context, pool *pgxpool.Pool, opts ...Option) error {
@@ -115,7 +116,7 @@ func Status(ctx context.Context, pool *pgxpool.Pool, opts ...Option) ([]Migratio
 }
 
 // Version returns the version of the schema, 0 where there is none. It is greater than [Latest]
-// where a newer program was here. It writes nothing.
+// if a newer program has migrated the schema. It writes nothing.
 func Version(ctx context.Context, pool *pgxpool.Pool, opts ...Option) (int64, error) {
 	f, err := lookFromPool(ctx, pool, opts)
 	if err == nil {

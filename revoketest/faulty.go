@@ -150,8 +150,8 @@ func (f *Faulty) InTx(ctx context.Context, fn func(revoke.Revoker) error) error 
 	return f.around("InTx", func() error { return f.store.InTx(ctx, fn) })
 }
 
-// WithTx passes a transaction on to the store, and its calls fail as those of the store do. If the
-// store has no method WithTx, they always fail.
+// WithTx returns a Revoker of the store for the transaction. Its calls fail while the store is told
+// to fail, and always if the store has no method WithTx.
 func (f *Faulty) WithTx(tx pgx.Tx) revoke.Revoker {
 	store, ok := f.store.(interface {
 		WithTx(tx pgx.Tx) revoke.Revoker

@@ -42,7 +42,8 @@ func WithClock(now func() time.Time) MemoryOption {
 	return func(m *Memory) { m.now = now }
 }
 
-// WithIssuers names the store's issuers: see [revoke.WithIssuers]. It panics where a name is none.
+// WithIssuers names the store's issuers: see [revoke.WithIssuers]. It panics if a name is not one
+// that an issuer can have.
 func WithIssuers(names ...string) MemoryOption {
 	return func(m *Memory) {
 		if err := m.known.AddNames(names); err != nil {
@@ -64,7 +65,7 @@ func newMemory(r rows) *Memory {
 	return &Memory{now: time.Now, turn: make(chan struct{}, 1), rows: r}
 }
 
-// CheckIssuer returns an error where the store was told of issuers and this is none of them.
+// CheckIssuer returns an error if [WithIssuers] named issuers and issuer is none of them.
 func (m *Memory) CheckIssuer(issuer string) error { return m.known.Check(issuer) }
 
 // checkToken is CheckIssuer for a Token's.
@@ -197,10 +198,10 @@ func (m *Memory) InTx(ctx context.Context, fn func(revoke.Revoker) error) error 
 	return nil
 }
 
-// WithTx has the method of [revoke.Postgres], for handlers that write in a transaction of the
-// app's. This store takes no part in tx: its writes take effect at once, and a rollback does not
-// undo them. That both are one is for a test on Postgres to show. Where tx is nil, every call is an
-// error.
+// WithTx has the method of [revoke.Postgres], for handlers that write in a transaction of
+// the app's. This store takes no part in tx: its writes take effect at once, and a rollback
+// does not undo them. Whether both commit or neither is for a test on Postgres. If tx is
+// nil, every call is an error.
 func (m *Memory) WithTx(tx pgx.Tx) revoke.Revoker { return inTransaction(m, "WithTx", tx) }
 
 // WithSQLTx is WithTx for a transaction of database/sql.
