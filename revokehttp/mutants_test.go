@@ -281,6 +281,10 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "refresh_cookie.go", Tests: "TestRefreshAsksAboutFew",
 			Edits: []string{"const maxRefreshCookies = 32", "const maxRefreshCookies = 32 << 20"},
 		},
+		"refresh: the oldest cookies hide the newest": {
+			File: "refresh_cookie.go", Tests: "TestRefreshAsksAboutTheNewest",
+			Edits: []string{"return all[:min(len(all), maxRefreshCookies)]", "return all[max(0, len(all)-maxRefreshCookies):]"},
+		},
 		"refresh: the access token is forgotten when it expires": {
 			File: "refresh_cookie.go", Tests: "TestRefresh",
 			Edits: []string{"h.guard.SetCookie(w, tokens.Access, tokens.RefreshExpiresAt)", "h.guard.SetCookie(w, tokens.Access, tokens.AccessExpiresAt)"},

@@ -14,8 +14,8 @@ import (
 // two sessions of one browser do not share a name.
 const tagLength = 16
 
-// maxRefreshCookies bounds how many refresh tokens of one request are looked at. A browser has one,
-// and perhaps some of sessions that were replaced.
+// maxRefreshCookies bounds how many refresh tokens of one request are looked at, the newest ones. A
+// browser has one, and perhaps some of sessions that were replaced.
 const maxRefreshCookies = 32
 
 // refreshCookie is a refresh cookie of a request.
@@ -71,16 +71,20 @@ func (h *Refresh) nameOf(s revoke.Session) string {
 	return h.cookie.name + "-" + hex.EncodeToString(key[:tagLength/2])
 }
 
-// cookies returns the request's refresh cookies in the order in which the browser sent them.
+// cookies returns the request's refresh cookies, the newest first.
 func (h *Refresh) cookies(r *http.Request) (all []refreshCookie) {
 	for _, c := range r.Cookies() {
 		tag, ours := strings.CutPrefix(c.Name, h.cookie.name+"-")
-		if ours && len(tag) == tagLength && c.Value != "" && len(all) < maxRefreshCookies {
+		if ours && len(tag) == tagLength && c.Value != "" {
 			all = append(all, refreshCookie{c.Name, c.Value})
 		}
 	}
+	slices.Reverse(all) // a browser sends the oldest first (RFC 6265 §5.4)
 	return all
 }
+
+// few returns the first maxRefreshCookies of refresh cookies.
+func few(all []refreshCookie) []refreshCookie { return all[:min(len(all), maxRefreshCookies)] }
 
 // candidates returns the refresh cookies that may be used, in the order in which they are tried.
 func (h *Refresh) candidates(r *http.Request) []refreshCookie {
@@ -90,14 +94,13 @@ func (h *Refresh) candidates(r *http.Request) []refreshCookie {
 		times[c.name]++
 	}
 	all = slices.DeleteFunc(all, func(c refreshCookie) bool { return times[c.name] > 1 })
-	slices.Reverse(all) // a browser sends the oldest first (RFC 6265 §5.4)
 	if len(all) > 1 {
 		inHand := h.inHand(r)
 		if i := slices.IndexFunc(all, func(c refreshCookie) bool { return c.name == inHand }); i > 0 {
 			all = slices.Insert(slices.Delete(slices.Clone(all), i, i+1), 0, all[i])
 		}
 	}
-	return all
+	return few(all)
 }
 
 // inHand returns the name of the refresh cookie that belongs to the access token in the guard's

@@ -72,7 +72,7 @@ func (h *Refresh) Logout(sessions SessionEnder, opts ...LogoutOption) (http.Hand
 // end ends the sessions of a request. It returns the access token, and the names of the refresh
 // cookies that are good for nothing.
 func (h *Refresh) end(r *http.Request, sessions SessionEnder, o *logoutOptions) (revoke.Token, []string, error) {
-	cookies := h.cookies(r)
+	cookies := few(h.cookies(r))
 	text, _, err := h.guard.credentials(r)
 	switch crossOrigin := h.guard.checkOrigin(r); {
 	case errors.Is(err, ErrNoToken) && len(cookies) > 0:

@@ -585,6 +585,26 @@ func TestRefreshAsksAboutFew(t *testing.T) {
 	}
 }
 
+// TestRefreshAsksAboutTheNewest finds the session that lives behind any number of older cookies.
+func TestRefreshAsksAboutTheNewest(t *testing.T) {
+	t.Parallel()
+	a := newCookieApp(t)
+	var many jar
+	for i := range 100 {
+		many = append(many, &http.Cookie{Name: fmt.Sprintf("__Host-refresh-%016x", i), Value: "forged"})
+	}
+	many.signIn(t, a)
+	for name, browser := range map[string]jar{"the newest": many, "the one in hand": slices.Concat(many[100:], many[:100])} {
+		if w := testkit.Serve(a.refresh, browser.script()); w.Code != 200 {
+			t.Errorf("%s: %d", name, w.Code)
+		}
+	}
+	testkit.Serve(testkit.Value(a.refresh.Logout(a.sessions))(t), many.without("__Host-access").request("POST", "/", "Sec-Fetch-Site", sameOrigin))
+	if got := a.sessions.families["s1"].over; got != session.Ended {
+		t.Errorf("after the logout the session is over by %q", got)
+	}
+}
+
 // TestLateAnswers delivers the answers of two tabs in every order, while one of them changes the
 // password: sessions end, and another one takes their place. Whenever no answer is under way, the
 // browser has the refresh cookie of the session that lives, and a page is shown.
