@@ -13,7 +13,8 @@ import (
 	"github.com/pgrevoke/revoke/internal/strictjwt"
 )
 
-// MaxAttributes is the greatest number of [Device].Attributes.
+// MaxAttributes is the greatest number of [Device].Attributes. With more of them a start fails,
+// and a refresh is [Unavailable], because the token may be good.
 const MaxAttributes = 16
 
 // Device is what is known of the client that presents itself. The page "where you are

@@ -84,8 +84,13 @@ func (t *Tx) EndAll(ctx context.Context, user revoke.User, opts ...revoke.Revoke
 // or of none, is [ErrNotFound]. Then nothing is written. Any other error matches
 // revoke.ErrUnavailable, or no sentinel where an argument is invalid.
 func (s *Sessions) EndOthers(ctx context.Context, user revoke.User, sid string, device Device, opts ...revoke.RevokeOption) (tokens Tokens, err error) {
-	err = s.inTx(ctx, "EndOthers", func(t *Tx) error {
-		tokens, err = t.EndOthers(ctx, user, sid, device, opts...)
+	const operation = "EndOthers"
+	n, err := s.newcomer(ctx, operation, user, device)
+	if err != nil {
+		return Tokens{}, err
+	}
+	err = s.inTx(ctx, operation, func(t *Tx) error {
+		tokens, err = t.endOthers(ctx, operation, n, sid, opts...)
 		return err
 	})
 	if err != nil {
@@ -98,12 +103,17 @@ func (s *Sessions) EndOthers(ctx context.Context, user revoke.User, sid string, 
 // EndOthers is [Sessions.EndOthers] within the transaction. Hand the tokens out after the commit.
 func (t *Tx) EndOthers(ctx context.Context, user revoke.User, sid string, device Device, opts ...revoke.RevokeOption) (Tokens, error) {
 	const operation = "EndOthers"
-	s := t.sessions
-	err := s.checkUser(user)
-	if err == nil {
-		_, err = revoke.ScopeSession.Revocation(user.Issuer, sid, opts...)
-	}
+	n, err := t.sessions.newcomer(ctx, operation, user, device)
 	if err != nil {
+		return Tokens{}, err
+	}
+	return t.endOthers(ctx, operation, n, sid, opts...)
+}
+
+// endOthers starts n in the place of the session with this sid.
+func (t *Tx) endOthers(ctx context.Context, operation string, n newcomer, sid string, opts ...revoke.RevokeOption) (Tokens, error) {
+	user := n.user
+	if _, err := revoke.ScopeSession.Revocation(user.Issuer, sid, opts...); err != nil {
 		return Tokens{}, fmt.Errorf("session: %s: %w", operation, err)
 	}
 	// The row of the user's epoch is locked before the session is judged. Otherwise a revocation of
@@ -115,14 +125,14 @@ func (t *Tx) EndOthers(ctx context.Context, user revoke.User, sid string, device
 	if err != nil {
 		return Tokens{}, err
 	}
-	if device.Client != old.client {
+	if n.client != old.client {
 		return Tokens{}, fmt.Errorf("session: %s: %w", operation, errOtherSessionsClient)
 	}
 	epochs, err := t.revoker.RevokeUser(ctx, user, opts...)
 	if err != nil {
 		return Tokens{}, err
 	}
-	tokens, _, err := t.start(ctx, operation, user, epochs, device)
+	tokens, _, err := t.start(ctx, operation, n, epochs)
 	return tokens, err
 }
 

@@ -344,6 +344,34 @@ func TestMaxSessions(t *testing.T) {
 			a.start()
 			a.accepts(one, true)
 		}},
+		{"a sign-in after the clock was set back ends another session, not its own", func(a *app) {
+			t := a.t
+			for range 3 {
+				a.start()
+			}
+			testkit.Exec(t, a.pool, "UPDATE revoke.sessions SET started_at = started_at + interval '1 hour' WHERE subject = $1", a.user.Subject)
+			four := a.start()
+			a.accepts(four, true)
+			a.rotates(four)
+			if list := testkit.Value(a.List(t.Context(), a.user))(t); len(list) != 3 {
+				t.Errorf("List = %+v", list)
+			}
+		}},
+		{"other sessions are not locked while the tokens of a new one are signed", func(a *app) {
+			t := a.t
+			one := a.start()
+			free := 0
+			signing := a.signing((&remote{func(context.Context) error {
+				free += testkit.QueryOne[int](t, a.pool, `SELECT count(*) FROM (SELECT FROM revoke.sessions WHERE sid = $1
+					FOR NO KEY UPDATE SKIP LOCKED) AS s`, one.Session.ID)
+				return nil
+			}}).keys(), session.WithMaxSessions(1))
+			signing.start()
+			if free != 2 { // for either token
+				t.Errorf("the row was free for %d signatures", free)
+			}
+			a.fails(one, session.Ended)
+		}},
 		{"other users' do not count", func(a *app) {
 			t := a.t
 			one := a.start()

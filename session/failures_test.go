@@ -151,6 +151,19 @@ func TestFailures(t *testing.T) {
 				t.Errorf("%s became %s", before, after)
 			}
 		}},
+		{"claims that cannot be had for a session that is over", func(a *app) {
+			t := a.t
+			broken := a.with(session.WithClaims(func(context.Context, session.Grant) (map[string]any, error) { return nil, errLost }))
+			ended, deleted := a.start(), a.start()
+			testkit.Must(t, a.End(t.Context(), a.user, ended.Session.ID))
+			broken.fails(ended, session.Ended)
+			testkit.Value(a.EndAll(t.Context(), a.user))(t)
+			before := a.state(deleted)
+			broken.fails(deleted, session.Revoked)
+			if after := a.state(deleted); after != before {
+				t.Errorf("%s became %s", before, after)
+			}
+		}},
 		{"a failover that lost the rotation", func(a *app) {
 			t := a.t
 			first := a.start()
@@ -194,6 +207,30 @@ func TestFailures(t *testing.T) {
 			}
 		}},
 	})
+}
+
+// TestClaimsFromTheDatabase: a function of the app's that queries the database by the same pool
+// gets a connection, because the session's transaction has not begun.
+func TestClaimsFromTheDatabase(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	config := a.pool.Config()
+	config.MaxConns = 1
+	narrow := testkit.Value(pgxpool.NewWithConfig(t.Context(), config))(t)
+	t.Cleanup(narrow.Close)
+	store := testkit.Value(revoke.NewPostgres(narrow))(t)
+	ask := func(ctx context.Context, _ session.Grant) (map[string]any, error) {
+		if free := narrow.Stat().MaxConns() - narrow.Stat().AcquiredConns(); free == 0 {
+			return nil, errors.New("the only connection is in use")
+		}
+		var role string
+		err := narrow.QueryRow(ctx, "SELECT 'reader'").Scan(&role)
+		return map[string]any{"role": role}, err
+	}
+	b := onStore(t, store, narrow, session.WithClaims(ask))
+	first := testkit.Value(b.Start(t.Context(), b.user, revoke.Epochs{}, browser))(t)
+	testkit.Value(b.Refresh(t.Context(), first.Refresh, browser))(t)
+	testkit.Value(b.EndOthers(t.Context(), b.user, first.Session.ID, browser))(t)
 }
 
 // TestReplayThatCannotEnd: "replayed" is answered after the commit of the end, and no sooner.

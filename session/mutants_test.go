@@ -11,7 +11,7 @@ func TestMutantsAreCaught(t *testing.T) {
 	mutation.Run(t, map[string]mutation.Mutant{
 		"who did not win is answered by its own snapshot": {
 			File: "refresh.go", Tests: "TestWaits",
-			Edits: []string{"	case seen.action != \"none\":\n		return r.again(ctx, tokens)\n", ""},
+			Edits: []string{"	case seen.action != \"none\":\n		return r.again(ctx, tokens, m)\n", ""},
 		},
 		"the wait in the app counts against the request": {
 			File: "refresh.go", Tests: "TestHeldUp",
@@ -138,6 +138,19 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "end.go", Tests: "TestWaits",
 			Edits: []string{"t.revoker.RevokeUserBefore(ctx, user, time.UnixMicro(0))", "error(nil)"},
 		},
+		"a new session makes room for itself after the clock was set back": {
+			File: "statements.go", Tests: "TestMaxSessions",
+			Edits: []string{"ORDER BY s.key {=} $5::pg_catalog.uuid DESC,", "ORDER BY $5::pg_catalog.uuid DESC,"},
+		},
+		"an outage of the signer hides that a session is over": {
+			File: "refresh.go", Tests: "TestFailures",
+			Edits: []string{"failed != nil && failed.IsOver()", "false"},
+		},
+		"a device that cannot be stored makes a token invalid": {
+			File: "refresh.go", Tests: "TestDevices",
+			Edits: []string{"fault = device.stored(r.withoutDetails); fault != nil {\n		return Tokens{}, r.because(Unavailable, fault)",
+				"fault = device.stored(r.withoutDetails); fault != nil {\n		return Tokens{}, r.because(Invalid, fault)"},
+		},
 		"a session that an identity provider ended is listed": {
 			File: "statements.go", Tests: "TestEnds",
 			Edits: []string{"AND NOT EXISTS (SELECT FROM {schema}.revocations AS r WHERE r.key {=} s.key)\n", "\n"},
@@ -148,7 +161,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		"the newest session makes room": {
 			File: "statements.go", Tests: "TestMaxSessions",
-			Edits: []string{"ORDER BY s.started_at DESC", "ORDER BY s.started_at"},
+			Edits: []string{"DESC, s.started_at DESC", "DESC, s.started_at"},
 		},
 		"a row is swept when its tokens have just expired": {
 			File: "statements.go", Tests: "TestSweep",

@@ -27,7 +27,8 @@ import (
 // repeats the call with the same token.
 //
 // Every answer is signed before the database is asked. So a signer that fails, or a function of
-// [WithClaims], leaves the session as it is.
+// [WithClaims], leaves the session as it is, with reason Unavailable. A session that is over is
+// still answered as such, because the claims of a user who was deleted can never be had.
 func (s *Sessions) Refresh(ctx context.Context, refreshToken string, device Device) (Tokens, error) {
 	r := refresh{Sessions: s, operation: "Refresh", arrived: time.Now()}
 	tokens, failed := r.answer(ctx, refreshToken, device)
@@ -83,9 +84,6 @@ func (r *refresh) answer(ctx context.Context, text string, device Device) (Token
 	defer cancel()
 	presented, fault, invalid := r.readRefresh(text)
 	r.presented = presented
-	if fault == nil && invalid == nil {
-		r.device, invalid = device.stored(r.withoutDetails)
-	}
 	switch {
 	case fault != nil:
 		return Tokens{}, r.because(Unavailable, fault)
@@ -94,11 +92,19 @@ func (r *refresh) answer(ctx context.Context, text string, device Device) (Token
 	case presented.client != device.Client:
 		return Tokens{}, r.because(Invalid, errOtherClient)
 	}
+	// A device that cannot be stored is the app's fault. The token may be good.
+	if r.device, fault = device.stored(r.withoutDetails); fault != nil {
+		return Tokens{}, r.because(Unavailable, fault)
+	}
 	next := presented
 	next.generation++
-	tokens, err := r.mint(ctx, next, false)
+	m, err := r.materialFor(ctx, next, false)
 	if err != nil {
-		return Tokens{}, r.because(Unavailable, err)
+		return Tokens{}, r.unsigned(ctx, err)
+	}
+	tokens, err := r.mint(ctx, next, m)
+	if err != nil {
+		return Tokens{}, r.unsigned(ctx, err)
 	}
 	seen, err := r.rotate(ctx)
 	if postgres.IsRetryable(err) && !postgres.OfLostRow(err) {
@@ -106,7 +112,7 @@ func (r *refresh) answer(ctx context.Context, text string, device Device) (Token
 	}
 	if postgres.OfLostRow(err) {
 		// Only a row that its snapshot showed as one that can be rotated was to be locked.
-		return r.again(ctx, tokens)
+		return r.again(ctx, tokens, m)
 	}
 	if err != nil {
 		return Tokens{}, r.because(Unavailable, r.database.Problem(ctx, err))
@@ -122,7 +128,7 @@ func (r *refresh) answer(ctx context.Context, text string, device Device) (Token
 	case seen.written:
 		return repeated(tokens), nil
 	case seen.action != "none":
-		return r.again(ctx, tokens)
+		return r.again(ctx, tokens, m)
 	case presented.generation == seen.generation:
 		return repeated(tokens), nil
 	}
@@ -138,6 +144,28 @@ func (r *refresh) answer(ctx context.Context, text string, device Device) (Token
 	return Tokens{}, r.replayed(caller, seen)
 }
 
+// unsigned is the failure of a refresh if its tokens cannot be made. The session may be over
+// all the same. Nothing is written.
+func (r *refresh) unsigned(ctx context.Context, cause error) *RefreshError {
+	seen, err := r.look(ctx)
+	if err != nil {
+		return r.because(Unavailable, cause)
+	}
+	r.first = seen
+	if failed := r.judge(seen); failed != nil && failed.IsOver() {
+		return failed
+	}
+	return r.failed(seen, Unavailable, cause)
+}
+
+// look reads what a refresh is judged by, and writes nothing.
+func (r *refresh) look(ctx context.Context) (*sighting, error) {
+	seen := &sighting{columns: seenColumns}
+	session, user, issuer := keysOf(r.presented.user, r.presented.session.ID)
+	err := r.database.Read(ctx, postgres.Statement{SQL: r.sql.see, Args: []any{session, user, issuer}}, seen)
+	return seen, err
+}
+
 // repeated answers the current generation. Without a refresh token a late answer cannot overwrite a
 // newer one in the client.
 func repeated(tokens Tokens) Tokens {
@@ -149,10 +177,8 @@ func repeated(tokens Tokens) Tokens {
 // reads the row in a second statement, because the first has a snapshot from before the
 // wait. It is answered as the predecessor, by any reading of the clock: the winner's COMMIT may
 // have taken longer than the grace.
-func (r *refresh) again(ctx context.Context, tokens Tokens) (Tokens, *RefreshError) {
-	seen := &sighting{columns: seenColumns}
-	session, user, issuer := keysOf(r.presented.user, r.presented.session.ID)
-	err := r.database.Read(ctx, postgres.Statement{SQL: r.sql.see, Args: []any{session, user, issuer}}, seen)
+func (r *refresh) again(ctx context.Context, tokens Tokens, m material) (Tokens, *RefreshError) {
+	seen, err := r.look(ctx)
 	if err != nil {
 		return Tokens{}, r.because(Unavailable, r.database.Problem(ctx, err))
 	}
@@ -170,7 +196,7 @@ func (r *refresh) again(ctx context.Context, tokens Tokens) (Tokens, *RefreshErr
 	case ahead > 1: // several rotations within the wait, as with a grace of 0
 		current := r.presented
 		current.generation = seen.generation
-		if tokens, err = r.mint(ctx, current, false); err != nil {
+		if tokens, err = r.mint(ctx, current, m); err != nil {
 			return Tokens{}, r.because(Unavailable, err)
 		}
 	}

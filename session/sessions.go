@@ -32,7 +32,9 @@ type Sessions struct {
 
 // New returns the sessions of an issuer in the store's database. It does no I/O; a schema
 // that is missing or too old shows at the first use. The audience is that of the access
-// tokens. The error says which argument or option is wrong.
+// tokens. A refresh token has none: all sessions of one issuer and one key accept it, and
+// sign for an audience of their own. So an audience that not every user of the issuer may
+// reach needs an issuer of its own. The error says which argument or option is wrong.
 func New(store *revoke.Postgres, issuer string, audience revoke.Audience, keys Keys, opts ...Option) (*Sessions, error) {
 	s, err := newSessions(store, issuer, audience, keys, opts)
 	if err != nil {

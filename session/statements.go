@@ -11,7 +11,6 @@ import (
 // for list, lock, excess and forget, which use the index on user_key, and sweep, which uses
 // that on expires_at.
 type statements struct {
-	durable                    string
 	start                      string
 	see, refresh               string
 	list                       string
@@ -34,7 +33,6 @@ func newStatements(schema string) statements {
 		return postgres.Fill(postgres.Fill(sql, constants...), constants...)
 	}
 	return statements{
-		durable: postgres.DurableSQL,
 		start:   fill(startSQL),
 		see:     fill(seeSQL),
 		refresh: fill(refreshSQL),
@@ -160,10 +158,11 @@ WHERE s.key {=} ANY ((SELECT $1::pg_catalog.uuid[])::pg_catalog.uuid[])`
 const lockSQL = `SELECT s.generation::pg_catalog.text FROM {schema}.sessions AS s
 WHERE s.user_key {=} $1::pg_catalog.uuid AND s.ended_at IS NULL ORDER BY s.key FOR NO KEY UPDATE`
 
-// The oldest sessions above the number of sessions of a user ($4).
+// The oldest sessions above the number of sessions of a user ($4). The one that starts ($5)
+// counts as the newest, also where the clock was set back since the others started.
 const excessSQL = `WITH c AS MATERIALIZED (SELECT pg_catalog.clock_timestamp() AS now)
 SELECT pg_catalog.encode(pg_catalog.convert_to(s.sid, 'UTF8'), 'hex') FROM c, {schema}.sessions AS s WHERE {live}
-ORDER BY s.started_at DESC, s.key OFFSET $4::bigint`
+ORDER BY s.key {=} $5::pg_catalog.uuid DESC, s.started_at DESC, s.key OFFSET $4::bigint`
 
 const forgetSQL = `WITH written AS (
     UPDATE {schema}.sessions AS s SET label = NULL, user_agent = NULL, address = NULL, attributes = NULL

@@ -121,23 +121,37 @@ func (s *Sessions) readRefresh(text string) (g signed, fault error, invalid erro
 // errBound refuses a session that is bound to a key.
 var errBound = errors.New("the session is bound to a key, and this version knows no proof of one")
 
+// material is what the app adds to the tokens of a session.
+type material struct {
+	key    Key
+	claims map[string]any // of the access token
+}
+
+// materialFor returns the material of a session's tokens.
+func (s *Sessions) materialFor(ctx context.Context, g signed, started bool) (m material, err error) {
+	if m.key, err = s.signing(ctx); err != nil || s.claims == nil {
+		return m, err
+	}
+	m.claims, err = s.claims(ctx, Grant{User: g.user, Session: g.session, Client: g.client, Started: started})
+	if err != nil {
+		return material{}, fmt.Errorf("the claims of the app: %w", err)
+	}
+	return m, checkExtra(m.claims)
+}
+
 // mint signs the two tokens of a session: an access token, and the refresh token of this
 // generation. Nothing is known yet of what the client gets of them.
-func (s *Sessions) mint(ctx context.Context, g signed, started bool) (Tokens, error) {
-	key, err := s.signing(ctx)
-	if err != nil {
-		return Tokens{}, err
-	}
+func (s *Sessions) mint(ctx context.Context, g signed, m material) (Tokens, error) {
 	tokens := Tokens{RefreshExpiresAt: g.expiresAt, Session: g.session, User: g.user, Client: g.client}
-	claims, expiresAt, err := s.accessClaims(ctx, g, started)
+	claims, expiresAt, err := s.accessClaims(g, m.claims)
 	if err != nil {
 		return Tokens{}, err
 	}
 	tokens.AccessExpiresAt = time.Unix(expiresAt, 0).UTC()
-	if tokens.Access, err = key.sign(ctx, accessType, claims); err != nil {
+	if tokens.Access, err = m.key.sign(ctx, accessType, claims); err != nil {
 		return Tokens{}, fmt.Errorf("the access token cannot be signed: %w", err)
 	}
-	if tokens.Refresh, err = key.sign(ctx, strictjwt.RefreshType, g.claims()); err != nil {
+	if tokens.Refresh, err = m.key.sign(ctx, strictjwt.RefreshType, g.claims()); err != nil {
 		return Tokens{}, fmt.Errorf("the refresh token cannot be signed: %w", err)
 	}
 	if size := max(len(tokens.Access), len(tokens.Refresh)); size > revoke.DefaultMaxTokenSize {
@@ -147,18 +161,9 @@ func (s *Sessions) mint(ctx context.Context, g signed, started bool) (Tokens, er
 }
 
 // accessClaims returns the claims of an access token, those of the app and ours, and its exp.
-func (s *Sessions) accessClaims(ctx context.Context, g signed, started bool) (claims jwt.MapClaims, expiresAt int64, err error) {
+func (s *Sessions) accessClaims(g signed, extra map[string]any) (claims jwt.MapClaims, expiresAt int64, err error) {
 	claims = jwt.MapClaims{}
-	if s.claims != nil {
-		extra, err := s.claims(ctx, Grant{User: g.user, Session: g.session, Client: g.client, Started: started})
-		if err != nil {
-			return nil, 0, fmt.Errorf("the claims of the app: %w", err)
-		}
-		if err := checkExtra(extra); err != nil {
-			return nil, 0, err
-		}
-		maps.Copy(claims, extra)
-	}
+	maps.Copy(claims, extra)
 	lifetime, err := varied(s.access)
 	if err != nil {
 		return nil, 0, err

@@ -281,6 +281,9 @@ func TestDevices(t *testing.T) {
 			t.Errorf("Start with %.40v = %v", device, err)
 		}
 	}
+	// The token is good, so a client must not drop it.
+	_, err := a.Refresh(t.Context(), first.Refresh, many)
+	testkit.WantError(t, err, revoke.ErrUnavailable)
 	quiet := a.with(session.WithoutDeviceDetails())
 	tokens := quiet.start()
 	row := a.state(tokens)
