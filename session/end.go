@@ -116,10 +116,17 @@ func (t *Tx) endOthers(ctx context.Context, operation string, n newcomer, sid st
 	if _, err := revoke.ScopeSession.Revocation(user.Issuer, sid, opts...); err != nil {
 		return Tokens{}, fmt.Errorf("session: %s: %w", operation, err)
 	}
-	// The row of the user's epoch is locked before the session is judged. Otherwise a revocation of
-	// the user that commits between the judgement and ours would be lifted by the new session.
+	// The rows of the user's epoch and of the session are locked before the session is judged.
+	// Otherwise a revocation of the user, or an end of the session, that commits between the
+	// judgement and ours would be lifted by the new session.
 	if err := t.revoker.RevokeUserBefore(ctx, user, time.UnixMicro(0)); err != nil {
 		return Tokens{}, err
+	}
+	key, userKey, _ := keysOf(user, sid)
+	if err := t.run.Run(ctx, postgres.Statement{
+		SQL: t.sessions.sql.hold, Args: []any{key, userKey}, Scan: func(postgres.Row) error { return nil },
+	}); err != nil {
+		return Tokens{}, t.sessions.fail(ctx, operation, err)
 	}
 	old, err := t.judge(ctx, operation, user, sid)
 	if err != nil {
@@ -132,6 +139,8 @@ func (t *Tx) endOthers(ctx context.Context, operation string, n newcomer, sid st
 	if err != nil {
 		return Tokens{}, err
 	}
+	// That of the sign-in: the issuer may have been revoked since the session was judged.
+	epochs.Issuer = old.epochs.Issuer
 	tokens, _, err := t.start(ctx, operation, n, epochs)
 	return tokens, err
 }

@@ -138,6 +138,14 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "end.go", Tests: "TestWaits",
 			Edits: []string{"t.revoker.RevokeUserBefore(ctx, user, time.UnixMicro(0))", "error(nil)"},
 		},
+		"a new session is lifted over the end of the one before": {
+			File: "statements.go", Tests: "TestWaits",
+			Edits: []string{"AND s.user_key {=} $2::pg_catalog.uuid FOR NO KEY UPDATE`", "AND s.user_key {=} $2::pg_catalog.uuid`"},
+		},
+		"a new session is lifted over a revocation of the issuer": {
+			File: "end.go", Tests: "TestWaits",
+			Edits: []string{"	epochs.Issuer = old.epochs.Issuer\n", ""},
+		},
 		"a new session makes room for itself after the clock was set back": {
 			File: "statements.go", Tests: "TestMaxSessions",
 			Edits: []string{"ORDER BY s.key {=} $5::pg_catalog.uuid DESC,", "ORDER BY $5::pg_catalog.uuid DESC,"},

@@ -14,6 +14,7 @@ type statements struct {
 	start                      string
 	see, refresh               string
 	list                       string
+	hold                       string
 	end, endMany, lock, excess string
 	forget                     string
 	sweep                      string
@@ -37,6 +38,7 @@ func newStatements(schema string) statements {
 		see:     fill(seeSQL),
 		refresh: fill(refreshSQL),
 		list:    fill(listSQL),
+		hold:    fill(holdSQL),
 		end:     fill(endSQL),
 		endMany: fill(endManySQL),
 		lock:    fill(lockSQL),
@@ -143,6 +145,10 @@ SELECT '', pg_catalog.encode(pg_catalog.convert_to(s.sid, 'UTF8'), 'hex'), {enco
     {encoded s.address}, {encoded s.attributes::pg_catalog.text}, ({micros s.started_at})::pg_catalog.text,
     ({micros coalesce(s.refreshed_at, s.started_at)})::pg_catalog.text, ({micros s.expires_at})::pg_catalog.text
 FROM c, {schema}.sessions AS s WHERE {live}`
+
+// The row of a session that is about to be judged, behind an end that has not committed.
+const holdSQL = `SELECT s.generation::pg_catalog.text FROM {schema}.sessions AS s
+WHERE s.key {=} $1::pg_catalog.uuid AND s.user_key {=} $2::pg_catalog.uuid FOR NO KEY UPDATE`
 
 // A session that has ended keeps the time of its first end. The row is found by its user too.
 const endSQL = `WITH written AS (

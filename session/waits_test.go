@@ -3,6 +3,8 @@ package session_test
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -173,9 +175,54 @@ func TestWaits(t *testing.T) {
 				t.Errorf("List = %+v", list)
 			}
 		}},
+		{"everywhere else is signed out by a session that ends meanwhile", func(a *app) {
+			t := a.t
+			first := a.start()
+			got := a.whileHeld(func(tx pgx.Tx) error {
+				return a.WithTx(tx).End(t.Context(), a.user, first.Session.ID)
+			}, func(ctx context.Context) (session.Tokens, error) {
+				return a.EndOthers(ctx, a.user, first.Session.ID, browser)
+			}, commit(t.Context()))
+			var failed *session.RefreshError
+			if !errors.As(got.err, &failed) || failed.Reason != session.Ended {
+				t.Errorf("EndOthers = %+v: the new session outlives the end", got)
+			}
+		}},
+		{"everywhere else is signed out beside a revocation of the issuer", func(a *app) {
+			t := a.t
+			first := a.start()
+			var second session.Tokens
+			testkit.Must(t, pgx.BeginFunc(t.Context(), a.pool, func(tx pgx.Tx) (err error) {
+				between := &beforeStatement{tx, "SET revoked_at = e.revoked_at WHERE false", func() { testkit.Value(a.store.RevokeIssuer(t.Context(), a.user.Issuer))(t) }}
+				second, err = a.WithTx(between).EndOthers(t.Context(), a.user, first.Session.ID, browser)
+				return err
+			}))
+			a.accepts(second, false)
+			if failed := a.failure(second, session.Revoked); failed.Scope != revoke.ScopeIssuer {
+				t.Errorf("%v: the new session outlives the revocation", failed)
+			}
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(shared.as(t)) })
 	}
+}
+
+// beforeStatement calls do once, before it sends the first batch with a statement that
+// contains part.
+type beforeStatement struct {
+	pgx.Tx
+	part string
+	do   func()
+}
+
+// SendBatch implements pgx.Tx.
+func (b *beforeStatement) SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults {
+	isMeant := func(q *pgx.QueuedQuery) bool { return strings.Contains(q.SQL, b.part) }
+	if b.do != nil && slices.ContainsFunc(batch.QueuedQueries, isMeant) {
+		b.do()
+		b.do = nil
+	}
+	return b.Tx.SendBatch(ctx, batch)
 }
 
 // TestRevocationsBesideARotation: a revocation that has not committed lets a session
