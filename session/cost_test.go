@@ -14,9 +14,10 @@ import (
 )
 
 // TestRefreshesAreHOT refreshes some sessions in turn, each time with another agent and address.
-// The rows stay on their pages, and no index grows.
+// The rows stay on their pages, and no index grows. It does not run beside other
+// tests: Postgres looks anew at which rows are dead only when the oldest transaction of the server
+// has ended, and other tests hold theirs.
 func TestRefreshesAreHOT(t *testing.T) {
-	t.Parallel()
 	const devices = 40
 	rounds := testkit.Long(15, 1000)
 	address := pgserver.Database(t)
