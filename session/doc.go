@@ -44,8 +44,8 @@
 // in a row, and R is how soon the client tries again. A refresh takes a sixth of the grace
 // at most, so with the default a client may lose an answer and try again within half a
 // minute. What signs a user out all the same: an outage that is longer than the grace and
-// begins just after a rotation, a laptop that was closed in the middle of one, a database
-// clock that jumps ahead by more than the grace.
+// begins just after a rotation, a laptop or a page that was closed in the middle of one and
+// comes back after the grace, a database clock that jumps ahead by more than the grace.
 //
 // A thief is found out when thief and owner use copies of one token a grace or longer
 // apart. One who refreshes within the grace of each of the owner's refreshes is not. So
