@@ -83,7 +83,7 @@ func ExampleHandler() {
 	mux.Handle("/.well-known/jwks.json", handler)
 
 	w := httptest.NewRecorder() // a service asks
-	mux.ServeHTTP(w, httptest.NewRequest("GET", "/.well-known/jwks.json", nil))
+	mux.ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/.well-known/jwks.json", nil))
 	fmt.Println(w.Code, w.Header().Get("Content-Type"))
 	// Output: 200 application/jwk-set+json
 }

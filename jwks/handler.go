@@ -18,9 +18,9 @@ import (
 	"github.com/pgrevoke/revoke/session"
 )
 
-// HandlerMaxAge is for how long others may keep what [Handler] answers. A key that is to sign stands
-// in the set for that long before, and for longer where verifiers fetch less often: [New] fetches
-// after [DefaultRefreshInterval], and at once for a kid that it does not know.
+// HandlerMaxAge is for how long others may keep what [Handler] answers. A key that is to sign
+// stands in the set for that long before, and for longer where verifiers fetch less often:
+// [New] fetches after [DefaultRefreshInterval], and at once for a kid that it does not know.
 const HandlerMaxAge = 5 * time.Minute
 
 // retryAfter is Retry-After of an answer of 503.
@@ -52,8 +52,8 @@ func WithHandlerReport(report func(r *http.Request, err error)) HandlerOption {
 //
 // It answers GET and HEAD:
 //   - 200 with application/jwk-set+json, which caches may keep for [HandlerMaxAge];
-//   - 503 with Retry-After where the keys cannot be had, or one of them is not a public key. No cache
-//     keeps it;
+//   - 503 with Retry-After where the keys cannot be had, or one of them is not a public key.
+//     No cache keeps it;
 //   - 405 to another method.
 //
 // Mount it where anyone may read it, commonly at /.well-known/jwks.json. The error says which

@@ -62,6 +62,12 @@ func newES256(t *testing.T, id string) session.Key {
 	return session.Key{ID: id, Method: jwt.SigningMethodES256, Private: private}
 }
 
+// public is the public part of a key of newES256.
+func public(key session.Key) any {
+	private, _ := key.Private.(*ecdsa.PrivateKey)
+	return private.Public()
+}
+
 // TestHandlerAndNew verifies the access tokens of a session by what the handler publishes, also
 // after the key has changed.
 func TestHandlerAndNew(t *testing.T) {
@@ -92,7 +98,7 @@ func TestHandlerAndNew(t *testing.T) {
 
 	before := start()
 	accepts("the first key", before)
-	keys.set(second, session.Key{ID: first.ID, Method: first.Method, Public: first.Private.(*ecdsa.PrivateKey).Public()})
+	keys.set(second, session.Key{ID: first.ID, Method: first.Method, Public: public(first)})
 	after := testkit.Value(sessions.Refresh(t.Context(), before.Refresh, session.Device{}))(t)
 	accepts("the second key", after)
 	accepts("the first key, which only verifies now", before)

@@ -41,8 +41,8 @@ const (
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = '{name}' AND c.relname = 'revocations') AS q`
 
-	// What stands at sessions has the name of that table before its own, except for the index and the
-	// constraint that the migrations make, whose names have it already.
+	// A part of sessions has the name of that table before its own. The names of the indexes
+	// and of the constraint that the migrations make have it already.
 	partsQuery = `WITH r AS (
     SELECT c.*, CASE c.relname WHEN 'sessions' THEN 'sessions.' ELSE '' END AS prefix
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
