@@ -47,10 +47,13 @@ func checkStatement(b *testing.B, address string, token revoke.Token) string {
 }
 
 // lastQuery is a tracer that keeps the statement of the last query.
-type lastQuery struct{ sql string }
+type lastQuery struct {
+	sql  string
+	args []any
+}
 
 func (q *lastQuery) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	q.sql = data.SQL
+	q.sql, q.args = data.SQL, data.Args
 	return ctx
 }
 

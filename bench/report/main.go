@@ -3,7 +3,7 @@
 //
 //	cd bench && go run ./report
 //
-// It takes at most twelve minutes on a quiet machine with two cores. With -short it takes a
+// It takes at most twenty minutes on a quiet machine with two cores. With -short it takes a
 // minute or two, and its figures only show that everything works. They are not written to a file
 // unless -output names a folder.
 package main
@@ -47,6 +47,7 @@ var jobs = []job{
 	{"../mirror", "^BenchmarkEnforced$/./^(own|wake)$", "200x"},
 	{"../mirror", "^BenchmarkEnforced$/./^poll$", "40x"},
 	{".", "^BenchmarkRevoke$", "1s"},
+	{".", "^BenchmarkRefresh$", "1x"},
 	{".", "^Benchmark(Notify|Sweep|SteadyState|RowSize)$", "1x"},
 }
 

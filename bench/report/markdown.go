@@ -103,6 +103,7 @@ second:
 
 	r.rest(&b)
 	r.growth(&b)
+	r.refreshes(&b)
 	if len(r.missing) > 0 {
 		return "", errors.New("not measured: " + strings.Join(r.missing, "; "))
 	}
@@ -290,6 +291,44 @@ The same on a table of 100,000 rows and on one of a million, in microseconds, an
 	for _, name := range []string{"check", "write", "sweep per row", "load per row"} {
 		fmt.Fprintf(b, "| %s | %.2f | %.2f | %.2f × |\n", name, r.get("Growth/"+name, "small-µs"), r.get("Growth/"+name, "large-µs"), r.get("Growth/"+name, "growth"))
 	}
+}
+
+// refreshes writes what a refresh of package session costs.
+func (r *results) refreshes(b *strings.Builder) {
+	if _, ok := r.figures["Refresh/Many"]; !ok {
+		return
+	}
+	b.WriteString(`
+## Sessions
+
+A refresh that rotates, beside a plain UPDATE of one row of the same table by its primary key. "refresh" verifies one token and signs two
+by Ed25519, "statement" is its statement alone. Calls a second, with the median and the 99th percentile in microseconds, and the processor
+time of the server:
+
+| | callers | a second | of UPDATE | processor time |
+|---|---|---|---|---|
+`)
+	for _, group := range []struct{ name, title string }{{"Rate", "sockets"}, {"Network", "0.25 ms"}} {
+		for _, callers := range []int{1, 8} {
+			for _, way := range []string{"UPDATE", "statement", "refresh"} {
+				name := fmt.Sprintf("Refresh/%s/callers=%d/%s", group.name, callers, way)
+				ratio, server := "", "n/a"
+				if way != "UPDATE" {
+					ratio = fmt.Sprintf("%.2f ×", r.get(name, "of-UPDATE"))
+				}
+				if spent, ok := r.figures[name]["server-µs"]; ok {
+					server = fmt.Sprintf("%.0f µs", spent)
+				}
+				fmt.Fprintf(b, "| %s, %s | %d | %s (%s, %s) | %s | %s |\n", way, group.title, callers,
+					thousands(r.get(name, "per-s")), short(r.get(name, "p50-µs")), short(r.get(name, "p99-µs")), ratio, server)
+			}
+		}
+	}
+	fmt.Fprintf(b, "\nOf %s refreshes in a row %.2f %% were HOT updates. The indexes have %.2f times their size before, the table %.2f MB.\n",
+		thousands(r.get("Refresh/Many", "refreshes")), r.get("Refresh/Many", "hot-%"), r.get("Refresh/Many", "indexes"), r.get("Refresh/Many", "table-MB"))
+	fmt.Fprintf(b, "\nThe 99th percentile of a check is %s µs, beside %.0f refreshes a second %s µs, and beside %.0f plain UPDATEs a second %s µs.\n",
+		short(r.get("Refresh/Checks/without", "p99-µs")), r.get("Refresh/Checks/refresh", "per-s"), short(r.get("Refresh/Checks/refresh", "p99-µs")),
+		r.get("Refresh/Checks/UPDATE", "per-s"), short(r.get("Refresh/Checks/UPDATE", "p99-µs")))
 }
 
 // concurrency writes a table with a row for each way and a column for each number of callers. The

@@ -98,6 +98,14 @@ func (r *results) targets() []target {
 		atMost("commit to enforced, 10 mirrors, Wake, p99", "%.1f ms", 20, r.get("Enforced/mirrors=10/wake", "p99-ms")),
 		atLeast("32 writers that notify mirrors, of 32 that do not", "%.2f ×", 0.95, r.get("Notify", "of-plain")),
 	}
+	list = append(list,
+		r.optional(atLeast, "rate of refreshes at 0.25 ms, of a plain UPDATE by primary key", "%.2f ×", 0.6, "Refresh/Network/callers=1/refresh", "of-UPDATE"),
+		r.optional(atLeast, "the same of its statement alone", "%.2f ×", 0.6, "Refresh/Network/callers=1/statement", "of-UPDATE"),
+		r.optional(atLeast, "rate of refreshes over sockets, with fsync off, of a plain UPDATE by primary key", "%.2f ×", 0.6, "Refresh/Rate/callers=1/refresh", "of-UPDATE"),
+		r.optional(atLeast, "HOT updates among a million refreshes", "%.1f %%", 95, "Refresh/Many", "hot-%"),
+		r.optional(atMost, "size of the indexes of sessions after a million refreshes, of that before", "%.2f ×", 1, "Refresh/Many", "indexes"),
+		r.optional(atMost, "p99 of checks beside 300 refreshes a second, of checks alone", "%.2f ×", 1.3, "Refresh/Checks/refresh", "of-without"),
+	)
 	plan := target{"the plan of a check, from empty to a million rows without ANALYZE", "index scans", "TestCheckPlan fails", verdict(false)}
 	if r.passed["TestCheckPlan"] {
 		plan.measured, plan.verdict = "TestCheckPlan passes", verdict(true)
