@@ -108,16 +108,16 @@ func majorVersion(path string) int {
 // in the directory of a server, of this process or of another, and goes with that server.
 var fresh sync.Map // bin → path
 
-// shares says whether a server may begin with what another process got from initdb. Of the packages
-// of one go test a few run it then, and not each.
-var shares = true
+// others matches the directories of servers of other processes. A server may begin with what they
+// got from initdb. Of the packages of one go test a few run it then, and not each.
+var others = "revoke-postgres.*"
 
 // startPrimary starts a server on a copy of what an earlier server got from initdb, or else on what
 // initdb makes.
 func startPrimary(ctx context.Context, bin string) (*Server, error) {
 	origin, _ := fresh.Load(bin)
 	path, _ := origin.(string)
-	if path == "" && shares {
+	if path == "" {
 		path = freshOfOthers(bin)
 	}
 	return startBinaries(ctx, bin, strings.NewReader(path+"\n"), "primary")
@@ -138,7 +138,7 @@ func freshOfOthers(bin string) string {
 	}
 	made := programs(bin)
 	// Glob fails only for a malformed pattern.
-	found, _ := filepath.Glob(filepath.Join(temporaryDirectory(), "revoke-postgres.*", freshName))
+	found, _ := filepath.Glob(filepath.Join(temporaryDirectory(), others, freshName))
 	for _, path := range found {
 		dir, err := os.Lstat(filepath.Dir(path))
 		if err != nil || !dir.IsDir() || dir.Mode().Perm() != 0o700 {

@@ -2,6 +2,6 @@
 
 package pgserver
 
-// ShareInitdb sets whether servers of this process may begin with what another process got from
-// initdb.
-func ShareInitdb(may bool) { shares = may }
+// CopyFrom sets the pattern of the directories of other processes' servers from which a server of
+// this process may copy what initdb made.
+func CopyFrom(pattern string) { others = pattern }

@@ -141,7 +141,9 @@ func TestTwoProcesses(t *testing.T) {
 	t.Parallel()
 	first := start(t, "wait")
 	one := first.urls(t)[0]
-	second := startWith(t, []string{shareVariable + "=yes"}, "wait")
+	// Without the mark, by which processes of the first are found.
+	suffix := filepath.Ext(directory(t, one))
+	second := startWith(t, []string{copyVariable + "=revoke-postgres.*" + suffix}, "wait")
 	other := second.urls(t)[0]
 	if directory(t, one) == directory(t, other) {
 		t.Fatalf("both are at %s", one)

@@ -4,6 +4,7 @@ package pgserver_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -30,8 +31,8 @@ import (
 const (
 	modeVariable = "PGSERVER_TEST_MODE" // how the process is to end
 	markVariable = "PGSERVER_TEST_MARK" // a directory: see mark
-	// Set where initdb may have run for another process.
-	shareVariable = "PGSERVER_TEST_SHARE"
+	// A pattern of the directories of servers from which a server may copy what initdb made.
+	copyVariable = "PGSERVER_TEST_COPY"
 )
 
 // patience bounds each wait. An idle machine needs a second. The watchdog in binaries.sh may
@@ -58,8 +59,8 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(markVariable); dir != "" {
 		mark(dir)
 	}
-	// The kills of a start are to meet initdb too.
-	pgserver.ShareInitdb(os.Getenv(shareVariable) != "")
+	// The kills of a start are to meet initdb too, and servers of other packages come and go.
+	pgserver.CopyFrom(cmp.Or(os.Getenv(copyVariable), "none"))
 	if mode := os.Getenv(modeVariable); mode != "" {
 		os.Exit(own(mode))
 	}
