@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -37,7 +38,7 @@ func TestSettings(t *testing.T) {
 				}
 			})
 			a := onStore(t, testkit.OpenStore(t, pool), admin, session.WithMaxSessions(2))
-			a.user = a.User(fmt.Sprintf("ada %s %v %d", s, mode, registration))
+			a.user = a.User("ada " + rand.Text())
 			device := session.Device{Client: "phöne", Label: "Zürich ☎", UserAgent: `"\'`, Address: "::1", Attributes: map[string]string{"ö": "\\"}}
 			first := testkit.Value(a.Start(t.Context(), a.user, revoke.Epochs{}, device))(t)
 			second, err := a.Refresh(t.Context(), first.Refresh, device)
