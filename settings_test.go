@@ -220,7 +220,7 @@ func everyOperation(t *testing.T, admin, pool *pgxpool.Pool, ways int, some func
 		id := rand.Text()
 		testkit.Exec(t, admin, `INSERT INTO revoke.revocations (key, since, expires_at, revoked_at, scope, issuer, id)
 			VALUES (gen_random_uuid(), now(), now() - interval '2 hours', now(), 'token', 'expired', $1)`, id)
-		testkit.Value(newSweeper(t, store).Sweep(ctx))(t)
+		testkit.Value(newSweeper(t, store, revoke.WithBatchTimeout(time.Minute)).Sweep(ctx))(t)
 		// A sweeper beside this one may hold the row.
 		testkit.Eventually(t, "the expired row is deleted", func() bool {
 			return testkit.QueryOne[int](t, admin, "SELECT count(*) FROM revoke.revocations WHERE id = $1", id) == 0
