@@ -2,8 +2,9 @@ module github.com/pgrevoke/revoke
 
 go 1.26.0
 
-// Programs that import the root package link golang-jwt and pgx; package migrations adds goose. argon2id and go-useragent are
-// for examples/webapp. The others are for tests and examples, which find or start a Postgres.
+// Programs that import the root package link golang-jwt and pgx; package migrations adds goose.
+// argon2id and go-useragent are for examples/webapp. The others are for tests and examples, which
+// find or start a Postgres.
 require (
 	github.com/alexedwards/argon2id v1.0.0
 	github.com/golang-jwt/jwt/v5 v5.3.1

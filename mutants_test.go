@@ -80,11 +80,11 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{"		c.issuerSkew = NoIssuerSkew\n", "		_ = NoIssuerSkew\n"},
 		},
 		"validator: the token does not carry the skew": {
-			File: "validator.go", Tests: "TestIssuerSkew",
+			File: "validator_read.go", Tests: "TestIssuerSkew",
 			Edits: []string{"		IssuerSkew: v.issuerSkew,\n", ""},
 		},
 		"validator: it judges an iat that the store judges": {
-			File: "validator.go", Tests: "TestIssuerSkew",
+			File: "validator_read.go", Tests: "TestIssuerSkew",
 			Edits: []string{"case v.epochClaim && time.Unix(issuedAt, 0)", "case time.Unix(issuedAt, 0)"},
 		},
 		"verdict: the session is ignored": {
@@ -128,7 +128,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{"if !iat.Before(last) {", "if !now.Before(last) {"},
 		},
 		"validator: the keyfunc's mistake is the token's": {
-			File: "validator.go", Tests: "TestUnusableKeysAreTheServersFault TestKeySourceFails",
+			File: "validator_read.go", Tests: "TestUnusableKeysAreTheServersFault TestKeySourceFails",
 			Edits: []string{"if strictjwt.IsServerFault(err, ErrUnavailable) {", "if false {"},
 		},
 		"validator: the text of a decoder is repeated": {
@@ -136,7 +136,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{`return fmt.Errorf("the claims do not fit into %T", v)`, "return err"},
 		},
 		"validator: a token without the epoch claim is accepted": {
-			File: "validator.go", Tests: "TestEpochClaim TestFirstRefusals",
+			File: "validator_read.go", Tests: "TestEpochClaim TestFirstRefusals",
 			Edits: []string{`read.Epochs == "", !v.epochClaim || v.optional.epochs`, `read.Epochs == "", true`},
 		},
 		"issuers: any is known": {
@@ -160,11 +160,11 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{"[]byte(text[:strings.LastIndexByte(text, '.')])", "[]byte(strings.ToValidUTF8(text, \"\"))"},
 		},
 		"identity: a derived id takes the place of a jti": {
-			File: "validator.go", Tests: "TestDerivedIDIsTheLastResort",
+			File: "validator_read.go", Tests: "TestDerivedIDIsTheLastResort",
 			Edits: []string{`err == nil && token.ID == "" && v.derivedID`, `err == nil && v.derivedID`},
 		},
 		"identity: an alias is kept under its own name": {
-			File: "validator.go", Tests: "TestIssuerAliases",
+			File: "validator_read.go", Tests: "TestIssuerAliases",
 			Edits: []string{"		Issuer:     v.issuer,\n", "		Issuer:     cmp.Or(read.Issuer, v.issuer),\n", `import (`, "import (\n	\"cmp\""},
 		},
 		"identity: a session is required under an alias": {
@@ -409,7 +409,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{"func() { won = false }", "func() {}"},
 		},
 		"validator: a token that is bound to a key passes for a bearer token": {
-			File: "validator.go", Tests: "TestBoundTokens",
+			File: "validator_read.go", Tests: "TestBoundTokens",
 			Edits: []string{"r.claims.IsBound && !v.boundTokens && !mayBeExpired", "false"},
 		},
 		"verified: the keys of an edited token are the old ones": {
@@ -432,7 +432,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			},
 		},
 		"memory: a handler gets the Verified of another call": {
-			File: "validator.go", Tests: "TestMemoryIsNotWrittenThrough",
+			File: "validator_read.go", Tests: "TestMemoryIsNotWrittenThrough",
 			Edits: []string{
 				"	claims strictjwt.Claims\n	remembered\n", "	claims strictjwt.Claims\n	remembered\n	shared *Verified\n",
 				"		remembered: remembered{proof: read.Proof},\n	}\n", "		remembered: remembered{proof: read.Proof},\n	}\n	r.shared = &Verified{token, &r.facts}\n",
@@ -440,7 +440,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			},
 		},
 		"memory: a claims check gets the Verified of another call": {
-			File: "validator.go", Tests: "TestMemoryIsNotWrittenThrough",
+			File: "validator_read.go", Tests: "TestMemoryIsNotWrittenThrough",
 			Edits: []string{
 				"	for _, check := range v.checks {\n", "	verified := &Verified{r.token, &r.facts}\n	for _, check := range v.checks {\n",
 				"check(ctx, &Verified{r.token, &r.facts})", "check(ctx, verified)",
@@ -540,15 +540,15 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{"r != nil && r.hash == *hash {", "r != nil {"},
 		},
 		"memory: a claims check is asked once": {
-			File: "validator.go", Tests: "TestEachCallIsJudged TestMemoryChangesNoAnswer",
+			File: "validator_read.go", Tests: "TestEachCallIsJudged TestMemoryChangesNoAnswer",
 			Edits: []string{"	for _, check := range v.checks {\n", "	for _, check := range v.checks {\n		if r.bytes > 0 {\n			break\n		}\n"},
 		},
 		"memory: times are judged once": {
-			File: "validator.go", Tests: "TestEachCallIsJudged TestClaimRuleIsJudgedAnew TestMemoryChangesNoAnswer",
+			File: "validator_read.go", Tests: "TestEachCallIsJudged TestClaimRuleIsJudgedAnew TestMemoryChangesNoAnswer",
 			Edits: []string{"	err := v.checkTimes(&r.claims, now, mayBeExpired)\n", "	var err error\n	if r.bytes == 0 {\n		err = v.checkTimes(&r.claims, now, mayBeExpired)\n	}\n"},
 		},
 		"memory: options of golang-jwt are asked once": {
-			File: "validator.go", Tests: "TestParserOptionsAreAskedAgain",
+			File: "validator_read.go", Tests: "TestParserOptionsAreAskedAgain",
 			Edits: []string{"	if err == nil && v.claims != nil {\n", "	if err == nil && v.claims != nil && r.bytes == 0 {\n"},
 		},
 		"memory: the store is asked once": {
@@ -564,7 +564,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{"		if again && v.memory.isOver(r, now) {\n", "		if false {\n"},
 		},
 		"memory: the text is kept": {
-			File: "validator.go", Tests: "TestNoTextIsKept",
+			File: "validator_read.go", Tests: "TestNoTextIsKept",
 			Edits: []string{
 				"	claims strictjwt.Claims\n	remembered\n", "	claims strictjwt.Claims\n	remembered\n	text string\n",
 				"		claims:     read.Claims,\n", "		claims:     read.Claims,\n		text:       text,\n",
@@ -626,7 +626,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "validator.go", Tests: "TestImpersonationEndsWithItsActor",
 			Edits: []string{"		err = v.checkActor(ctx, verified.Token)", "		err = nil"},
 		},
-		"logout: an actor whom the store cannot revoke is asked about": {
+		"logout: an actor that the store cannot revoke is asked about": {
 			File: "store.go", Tests: "TestImpersonationEndsWithItsActor",
 			Edits: []string{"ok && store.CheckIssuer(t.Actor.Issuer) != nil {", "ok && store == nil {"},
 		},

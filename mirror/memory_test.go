@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"math/rand/v2"
 	"sync"
@@ -390,8 +391,10 @@ func TestTable(t *testing.T) {
 func TestFilter(t *testing.T) {
 	t.Parallel()
 	hash := newHasher()
+	// Keys are the beginning of a SHA-256, as those of rows are.
 	fingerprint := func(i int, kind byte) uint64 {
-		return hash.fingerprint(&rowKey{byte(i), byte(i >> 8), byte(i >> 16), 15: kind})
+		sum := sha256.Sum256([]byte{byte(i), byte(i >> 8), byte(i >> 16), kind})
+		return hash.fingerprint((*rowKey)(sum[:]))
 	}
 	const known, unknown, entries = 1, 2, 50_000
 	grown := newTable(0)

@@ -491,15 +491,15 @@ var mutants = map[string]mutation.Mutant{
 		Edits: []string{"rows, _ = strconv.Atoi(number)", "_, _ = strconv.Atoi(number)"},
 	},
 	"a row of an epoch is taken for a token's": {
-		File: "feed.go", Tests: "TestEpochsOfLongAgo",
+		File: "feed_read.go", Tests: "TestEpochsOfLongAgo",
 		Edits: []string{"epoch: since != nil}", "epoch: false}"},
 	},
 	"the expiry of a row is taken for its epoch": {
-		File: "feed.go", Tests: "TestEpochIsReadFromTheDatabase",
+		File: "feed_read.go", Tests: "TestEpochIsReadFromTheDatabase",
 		Edits: []string{"\t\tat = since\n", "\t\t_ = at\n"},
 	},
 	"a row of another form is read": {
-		File: "feed.go", Tests: "TestAnswerInAnotherForm",
+		File: "feed_read.go", Tests: "TestAnswerInAnotherForm",
 		Edits: []string{"if len(key) != len(rowKey{}) || len(at) != timeBytes {", "if false {"},
 	},
 	"a load tells another time than it used": {
@@ -560,7 +560,7 @@ var mutants = map[string]mutation.Mutant{
 		},
 	},
 	"a doubtful answer is taken": {
-		File: "feed.go", Tests: "TestStandbyIsRefused TestFence TestPromotionDuringARead",
+		File: "feed_read.go", Tests: "TestStandbyIsRefused TestFence TestPromotionDuringARead",
 		Edits: []string{
 			"\tif err := head.DoubtOwn(a.readOnly); err != nil {\n\t\treturn err\n\t}\n",
 			"",
@@ -574,7 +574,7 @@ var mutants = map[string]mutation.Mutant{
 		},
 	},
 	"a silent session is waited for": {
-		File: "feed.go", Tests: "TestSilentDeath TestSilentServer",
+		File: "feed_read.go", Tests: "TestSilentDeath TestSilentServer",
 		Edits: []string{
 			"time.AfterFunc(patience, func() { cancel(errSilent) })",
 			"time.AfterFunc(time.Hour, func() { cancel(errSilent) })",
@@ -595,14 +595,14 @@ var mutants = map[string]mutation.Mutant{
 		},
 	},
 	"an old snapshot is taken": {
-		File: "feed.go", Tests: "TestIsolationIsReadOffTheSession",
+		File: "feed_read.go", Tests: "TestIsolationIsReadOffTheSession",
 		Edits: []string{
 			"\tif head.Isolated() {\n\t\treturn errIsolated\n\t}\n",
 			"\t_ = errIsolated\n",
 		},
 	},
 	"reads through a pooler are in no transaction": {
-		File: "feed.go", Tests: "TestReadThatWaitsForALock",
+		File: "feed_read.go", Tests: "TestReadThatWaitsForALock",
 		Edits: []string{
 			"\ta := asker{conn: conn, before: []string{beginSQL, localSettingsSQL}, readOnly: readOnly}\n",
 			"\ta := asker{conn: conn, readOnly: readOnly}\n",

@@ -13,23 +13,23 @@ func TestMutantsAreCaught(t *testing.T) {
 	t.Parallel()
 	mutation.Run(t, map[string]mutation.Mutant{
 		"memory: the first revocation is forgotten": {
-			File: "memory.go", Tests: "TestMemory TestFaultyPassesOn",
+			File: "memory_write.go", Tests: "TestMemory TestFaultyPassesOn",
 			Edits: []string{"		record.Since = old.Since\n		record = merge(old, record)\n	}\n	r[key] = record\n}\n\n// moveEpoch", "		record = merge(old, record)\n	}\n	r[key] = record\n}\n\n// moveEpoch"},
 		},
 		"memory: a revocation is kept for less than before": {
-			File: "memory.go", Tests: "TestMemory",
+			File: "memory_write.go", Tests: "TestMemory",
 			Edits: []string{"	if old.ExpiresAt.After(record.ExpiresAt) {", "	if false {"},
 		},
 		"memory: the last reason is kept": {
-			File: "memory.go", Tests: "TestMemory",
+			File: "memory_write.go", Tests: "TestMemory",
 			Edits: []string{"record.Reason = cmp.Or(old.Reason, record.Reason)", "record.Reason = cmp.Or(record.Reason, old.Reason)"},
 		},
 		"memory: a repeat is the same instant": {
-			File: "memory.go", Tests: "TestMemoryEpochsGrow",
+			File: "memory_write.go", Tests: "TestMemoryEpochsGrow",
 			Edits: []string{"time.UnixMicro(max(now.UnixMicro(), old) + 1)", "time.UnixMicro(max(now.UnixMicro(), old))"},
 		},
 		"memory: an epoch moves backwards": {
-			File: "memory.go", Tests: "TestMemory",
+			File: "memory_write.go", Tests: "TestMemory",
 			Edits: []string{"	if ok && old.Since.After(t) {", "	if false {"},
 		},
 		"memory: a transaction that failed counts": {

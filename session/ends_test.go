@@ -55,7 +55,7 @@ func TestEnds(t *testing.T) {
 				t.Errorf("the record says %q", got)
 			}
 		}},
-		{"nobody ends another user's session by its id", func(a *app) {
+		{"a user ends no session of another user by its id", func(a *app) {
 			t := a.t
 			one := a.start()
 			before := a.state(one)

@@ -220,7 +220,7 @@ func (r *refresh) replayed(ctx context.Context, seen *sighting) *RefreshError {
 	return r.failed(seen, Replayed, errSuperseded(r.presented.generation, seen.generation))
 }
 
-// judge returns why the session cannot be refreshed, whichever generation is presented.
+// judge returns why the session cannot be refreshed by a token of any generation.
 func (r *refresh) judge(seen *sighting) *RefreshError {
 	var v revoke.Verdict
 	if _, err := v.OfToken(r.presented.token()); err != nil {

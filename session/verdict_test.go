@@ -38,7 +38,7 @@ func (a *app) forgeAs(tokens session.Tokens, typ string, changes map[string]any)
 	return tokens
 }
 
-// TestRefused is who is refused whichever generation is presented. Nothing changes.
+// TestRefused has the refusals that hold for a token of any generation. They change nothing.
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	rows(t, newApp(t), []row{

@@ -128,7 +128,7 @@ func TestWaits(t *testing.T) {
 				t.Errorf("%+v, generation %d", got, a.generation(first))
 			}
 		}},
-		{"a clock that was set back is mended only where nobody else has", func(a *app) {
+		{"a clock that was set back is mended only on an unchanged row", func(a *app) {
 			t := a.t
 			first := a.start()
 			testkit.Exec(t, a.pool, "UPDATE revoke.sessions SET refreshed_at = clock_timestamp() + interval '1 hour' WHERE sid = $1", first.Session.ID)

@@ -245,7 +245,7 @@ func (r *results) ofMap(b *strings.Builder) {
 		return
 	}
 	b.WriteString(`
-A check by the mirror of four scopes, of a verified token whose keys are at hand, beside one lookup in a Go map that has the same million
+A check by the mirror of four scopes, of a verified token with its keys at hand, beside one lookup in a Go map that has the same million
 keys of 16 bytes. "plain Token" computes the keys.
 
 | | time | of a key in the map | of a key not in it | allocations |

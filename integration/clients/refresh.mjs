@@ -1,6 +1,6 @@
-// Refreshes sessions with oauth4webapi and with openid-client: an answer without a refresh token, an
-// answer that is lost, a replay, and the refresh token of another client. refresh_test.go writes the
-// addresses, clients and refresh tokens to standard input.
+// Refreshes sessions with oauth4webapi and with openid-client: an answer without a refresh token,
+// an answer that is lost, a replay, and the refresh token of another client. refresh_test.go writes
+// the addresses, clients and refresh tokens to standard input.
 import assert from 'node:assert/strict'
 import { text } from 'node:stream/consumers'
 import * as oauth from 'oauth4webapi'
