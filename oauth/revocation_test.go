@@ -221,6 +221,7 @@ func TestClientClaim(t *testing.T) {
 		{"default, another client", nil, jwt.MapClaims{"client_id": "other"}, "", "invalid_request", nil},
 		{"another claim", []oauth.TokensOption{oauth.WithClientClaim("azp")}, jwt.MapClaims{"azp": "web", "client_id": "other"}, "", revoked, nil},
 		{"another claim is missing", []oauth.TokensOption{oauth.WithClientClaim("azp")}, nil, "", "invalid_request", nil},
+		{"another claim, a number", []oauth.TokensOption{oauth.WithClientClaim("azp")}, jwt.MapClaims{"azp": 7}, "", revoked, revoke.ErrInvalidToken},
 		{"any client", []oauth.TokensOption{oauth.WithAnyClient()}, jwt.MapClaims{"client_id": "other"}, "", revoked, nil},
 		{"null", nil, jwt.MapClaims{"client_id": nil}, `"client_id":null`, "invalid_request", nil},
 		{"another spelling", nil, jwt.MapClaims{"client_id": nil}, `"Client_ID":"web"`, "invalid_request", nil},

@@ -33,10 +33,14 @@ func streamToken(id string, d time.Duration) revoke.Token {
 	}
 }
 
-// endsAfter waits for the end of a stream, in a bubble, and returns when and why it ended.
+// endsAfter waits for the end of a stream, in a bubble, and returns when and why it ended. It
+// waits a day at most.
 func endsAfter(ctx context.Context) (time.Duration, error) {
 	began := time.Now()
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case <-time.After(24 * time.Hour):
+	}
 	return time.Since(began), context.Cause(ctx)
 }
 
