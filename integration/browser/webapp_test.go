@@ -157,14 +157,19 @@ func (p *tab) sees(texts ...string) {
 	}
 }
 
-// submit fills fields in and presses the button of this name.
+// submit fills fields in, presses the button of this name, and waits for the page that answers.
 func (p *tab) submit(button string, fields ...string) {
 	p.Helper()
 	for pair := range slices.Chunk(fields, 2) {
 		run[chromedp.Void](p, fmt.Sprintf("document.getElementById(%q).value = %q", pair[0], pair[1]))
 	}
-	const press = `[...document.querySelectorAll("button, a")].find(b => (b.ariaLabel ?? b.innerText) == %q && b.checkVisibility()).click()`
+	const press = `window.submitted = true; [...document.querySelectorAll("button, a")].find(b => (b.ariaLabel ?? b.innerText) == %q && b.checkVisibility()).click()`
 	run[chromedp.Void](p, fmt.Sprintf(press, button))
+	testkit.Eventually(p, "another page answers", func() bool {
+		// A navigation that is under way makes the script fail.
+		another, err := chromedp.Run(p.context, chromedp.Evaluate[bool]("document.readyState == 'complete' && !window.submitted"))
+		return err == nil && another
+	})
 }
 
 const password, newPassword = "correct horse battery", "staple battery horse"
