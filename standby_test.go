@@ -28,14 +28,8 @@ type pair struct {
 // newPair starts two servers that are the test's own.
 func newPair(tb testing.TB) pair {
 	tb.Helper()
-	server := testkit.Value(pgserver.Open(tb.Context()))(tb)
-	tb.Cleanup(func() { testkit.Must(tb, server.Close()) })
+	server, standby, _ := testkit.OwnPair(tb)
 	address := testkit.Value(server.CreateDatabase(tb.Context()))(tb)
-	standby, err := server.Standby(tb.Context())
-	if err != nil {
-		tb.Fatalf("%v: unset REVOKE_DATABASE_URL, so that the test starts a server of its own", err)
-	}
-	tb.Cleanup(func() { testkit.Must(tb, standby.Close()) })
 	database := testkit.Value(pgx.ParseConfig(address))(tb).Database
 	own := strings.Replace(standby.URL(), "/postgres?", "/"+database+"?", 1)
 	return pair{address, own}

@@ -431,18 +431,15 @@ func TestEndpointLeavesStandby(t *testing.T) {
 	ctx := t.Context()
 	f := newFailover(t)
 	testkit.Must(t, f.store.RevokeToken(ctx, testkit.Token()))
-	lsn := f.query(f.primary, "SELECT pg_current_wal_lsn()::text")
-	testkit.Eventually(t, "the standby has caught up", func() bool {
-		return f.query(f.standby, "SELECT coalesce(pg_last_wal_replay_lsn() >= '"+lsn+"', false)::text") == "true"
-	})
-	primary, standby := f.leadsTo.Load(), f.standby.URL()
-	f.leadsTo.Store(&standby)
+	f.CatchUp()
+	primary, standby := f.LeadsTo.Load(), f.Standby.URL()
+	f.LeadsTo.Store(&standby)
 	store := f.openStore()
 	m := testkit.Value(New(store, WithBound(200*time.Millisecond)))(t)
 	start(t, m)
 	testkit.Eventually(t, "a standby is refused", func() bool { return errors.Is(m.Health(ctx), circumstances.ErrStandby) })
 	testkit.WantError(t, m.Wake(ctx), revoke.ErrUnavailable)
-	f.leadsTo.Store(primary)
+	f.LeadsTo.Store(primary)
 	testkit.Must(t, m.Wake(ctx)) // by a new connection
 	testkit.Eventually(t, "memory answers", func() bool { return m.Health(ctx) == nil })
 	token, committed := testkit.Token(), time.Now()
@@ -455,7 +452,7 @@ func TestPromotionDuringARead(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	f := newFailover(t)
-	standby := f.standby.URL()
+	standby := f.Standby.URL()
 	type reading struct {
 		name string
 		done chan error
@@ -464,13 +461,10 @@ func TestPromotionDuringARead(t *testing.T) {
 	var g gate
 	g.passes = 2 // BEGIN and the settings
 	var readings []reading
-	f.leadsTo.Store(&standby)
-	written := f.query(f.primary, "SELECT pg_current_wal_lsn()::text")
-	testkit.Eventually(t, "the standby has the database", func() bool {
-		return f.query(f.standby, "SELECT coalesce(pg_last_wal_replay_lsn() >= '"+written+"', false)::text") == "true"
-	})
+	f.LeadsTo.Store(&standby)
+	f.CatchUp()
 	open := func() (*Mirror, *session) {
-		pool := pgserver.Pool(t, f.address, func(c *pgxpool.Config) { c.ConnConfig.DialFunc = f.dial }, g.through)
+		pool := f.Pool(g.through)
 		m := testkit.Value(New(testkit.OpenStore(t, pool), slow...))(t)
 		return m, openSession(t, m)
 	}
@@ -493,9 +487,9 @@ func TestPromotionDuringARead(t *testing.T) {
 		testkit.Eventually(t, "it stalls", func() bool { return int(g.held.Load()) == len(readings) })
 	}
 	testkit.Eventually(t, "the server has taken the snapshots", func() bool {
-		return f.query(f.standby, "SELECT (count(*) = 2)::text FROM pg_stat_activity WHERE state = 'active' AND wait_event = 'ClientRead'") == "true"
+		return f.Query(f.Standby, "SELECT (count(*) = 2)::text FROM pg_stat_activity WHERE state = 'active' AND wait_event = 'ClientRead'") == "true"
 	})
-	f.failOver()
+	f.FailOver()
 	g.mu.Unlock()
 	for _, r := range readings {
 		t.Run(r.name, func(t *testing.T) {

@@ -1,115 +1,44 @@
 package mirror
 
 import (
-	"context"
-	"errors"
-	"net"
-	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/pgrevoke/revoke"
-	"github.com/pgrevoke/revoke/internal/pgserver"
 	"github.com/pgrevoke/revoke/internal/testkit"
 )
 
 // failover is a primary with a standby, and a store that follows the primary.
 type failover struct {
-	t                *testing.T
-	primary, standby *pgserver.Server
-	stop             func() // the primary
-	address          string // of a database on the primary
-	leadsTo          atomic.Pointer[string]
-	store            *revoke.Postgres
-	lost             []revoke.Token // that the standby does not get
-	seen             string         // the number of the next transaction when they were revoked
+	*testkit.Failover
+	t     *testing.T
+	store *revoke.Postgres
+	lost  []revoke.Token // that the standby does not get
+	seen  string         // the number of the next transaction when they were revoked
 }
 
 func newFailover(t *testing.T) *failover {
 	t.Helper()
-	f := &failover{t: t}
-	f.primary, f.standby, f.stop = openPair(t)
-	f.address = testkit.Value(f.primary.CreateDatabase(t.Context()))(t)
-	old := f.primary.URL()
-	f.leadsTo.Store(&old)
+	f := &failover{Failover: testkit.NewFailover(t), t: t}
 	f.store = f.openStore()
 	return f
 }
 
-// openStore returns a store with a pool that dials the primary of the moment, as by a name in DNS.
+// openStore returns a store with a pool that follows the primary.
 func (f *failover) openStore() *revoke.Postgres {
 	f.t.Helper()
-	return testkit.OpenStore(f.t, pgserver.Pool(f.t, f.address, func(c *pgxpool.Config) { c.ConnConfig.DialFunc = f.dial }))
+	return testkit.OpenStore(f.t, f.Pool())
 }
 
-func (f *failover) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	address := f.leadsTo.Load()
-	if address == nil {
-		return nil, errors.New("no server is the primary")
-	}
-	config, err := pgconn.ParseConfig(*address)
-	if err != nil {
-		return nil, err
-	}
-	network, at := pgconn.NetworkAddress(config.Host, config.Port)
-	return (&net.Dialer{}).DialContext(ctx, network, at)
-}
-
-func (f *failover) query(server *pgserver.Server, sql string) (value string) {
-	f.t.Helper()
-	ctx := f.t.Context()
-	conn := testkit.Value(pgx.Connect(ctx, server.URL()))(f.t)
-	defer conn.Close(context.WithoutCancel(ctx))
-	testkit.Must(f.t, conn.QueryRow(ctx, sql).Scan(&value))
-	return value
-}
-
-// cutOff ends replication once the standby has caught up, and revokes tokens that the
-// standby does not get.
+// cutOff ends replication, and revokes tokens that the standby does not get.
 func (f *failover) cutOff() {
 	f.t.Helper()
-	ctx := f.t.Context()
-	written := f.query(f.primary, "SELECT pg_current_wal_lsn()::text")
-	testkit.Eventually(f.t, "the standby has caught up", func() bool {
-		return f.query(f.standby, "SELECT coalesce(pg_last_wal_replay_lsn() >= '"+written+"', false)::text") == "true"
-	})
-	conn := testkit.Value(pgx.Connect(ctx, f.standby.URL()))(f.t)
-	defer conn.Close(context.WithoutCancel(ctx))
-	for _, sql := range []string{"ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"} {
-		_, err := conn.Exec(ctx, sql)
-		testkit.Must(f.t, err)
-	}
-	testkit.Eventually(f.t, "replication has ended", func() bool {
-		return f.query(f.standby, "SELECT count(*)::text FROM pg_stat_wal_receiver") == "0"
-	})
+	f.CutOff()
 	for range 300 {
 		f.lost = append(f.lost, testkit.Token())
-		testkit.Must(f.t, f.store.RevokeToken(ctx, f.lost[len(f.lost)-1]))
+		testkit.Must(f.t, f.store.RevokeToken(f.t.Context(), f.lost[len(f.lost)-1]))
 	}
-	f.seen = f.query(f.primary, "SELECT lpad(pg_snapshot_xmax(pg_current_snapshot())::text, 20, '0')")
-}
-
-// failOver ends the primary and promotes the standby.
-func (f *failover) failOver() {
-	f.t.Helper()
-	f.leadsTo.Store(nil)
-	// In a container the standby would end with the primary. There the primary only
-	// loses its clients, and the dialer leads to it no more.
-	f.query(f.primary, `SELECT count(pg_terminate_backend(pid))::text FROM pg_stat_activity
-		WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`)
-	if !strings.HasPrefix(f.primary.Source, "image ") {
-		f.stop()
-	}
-	if f.query(f.standby, "SELECT pg_promote(true, 60)::text") != "true" {
-		f.t.Fatal("the standby is not promoted")
-	}
-	promoted := f.standby.URL()
-	f.leadsTo.Store(&promoted)
+	f.seen = f.Query(f.Primary, "SELECT lpad(pg_snapshot_xmax(pg_current_snapshot())::text, 20, '0')")
 }
 
 // revokeOnNew revokes a token on the promoted standby. Its transaction has a number
@@ -137,7 +66,7 @@ func TestFailover(t *testing.T) {
 	f.cutOff()
 	testkit.Must(t, m.Sync(t.Context()))
 	testkit.WantError(t, m.Check(t.Context(), f.lost[299]), revoke.ErrRevoked)
-	f.failOver()
+	f.FailOver()
 	for range 10 {
 		token, committed := f.revokeOnNew()
 		untilRefused(t, m, token, committed)
@@ -167,7 +96,7 @@ func TestGatewayReplaysSettingsOverAFailover(t *testing.T) {
 	testkit.Must(t, m.Sync(ctx))
 	refuses(t, m, f.lost[299], revoke.ScopeToken)
 	g.hold()
-	f.failOver()
+	f.FailOver()
 	var tokens []revoke.Token
 	for range 10 { // before the mirror has seen a snapshot of the new primary
 		token, _ := f.revokeOnNew()

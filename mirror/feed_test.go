@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -153,7 +151,7 @@ func TestStandbyIsRefused(t *testing.T) {
 func TestOnStandby(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	server, standby, _ := openPair(t)
+	server, standby, _ := testkit.OwnPair(t)
 	address := testkit.Value(server.CreateDatabase(ctx))(t)
 	config := testkit.Value(pgx.ParseConfig(address))(t)
 	pool := pgserver.Pool(t, standby.URL(), func(c *pgxpool.Config) { c.ConnConfig.Database = config.Database })
@@ -174,31 +172,6 @@ func TestOnStandby(t *testing.T) {
 		return err != nil && strings.Contains(err.Error(), "standby")
 	})
 	testkit.WantError(t, m.Check(ctx, testkit.Token()), revoke.ErrUnavailable)
-}
-
-// openPair starts a primary and a standby of its own for the test. stop stops the
-// primary before the test ends.
-func openPair(t *testing.T) (primary, standby *pgserver.Server, stop func()) {
-	t.Helper()
-	primary, stop = openServer(t)
-	standby, err := primary.Standby(t.Context())
-	testkit.Must(t, err)
-	t.Cleanup(func() { testkit.Must(t, standby.Close()) })
-	return primary, standby, stop
-}
-
-// openServer starts a server of its own for the test, which may break it. stop stops it
-// before the test ends.
-func openServer(t *testing.T) (server *pgserver.Server, stop func()) {
-	t.Helper()
-	const given = "REVOKE_DATABASE_URL"
-	if os.Getenv(given) != "" {
-		t.Fatalf("this test breaks its server, and that of %s is not the test's to break: unset it", given)
-	}
-	server = testkit.Value(pgserver.Open(t.Context()))(t)
-	stop = sync.OnceFunc(func() { testkit.Must(t, server.Close()) })
-	t.Cleanup(stop)
-	return server, stop
 }
 
 // The settings of a role do not end the session's statements, and do not change their snapshots.

@@ -138,7 +138,7 @@ func (c *client) note(message pgproto3.FrontendMessage) {
 func (c *client) pass(ctx context.Context, backend *pgproto3.Backend, request []byte) error {
 	c.holding.RLock()
 	defer c.holding.RUnlock()
-	if address := c.failover.leadsTo.Load(); address != c.leadsTo {
+	if address := c.failover.LeadsTo.Load(); address != c.leadsTo {
 		if err := c.connect(ctx); err != nil {
 			return err
 		}
@@ -164,11 +164,11 @@ func (c *client) pass(ctx context.Context, backend *pgproto3.Backend, request []
 
 // connect opens a session on the server of the moment and replays the settings into it.
 func (c *client) connect(ctx context.Context) error {
-	config, err := pgconn.ParseConfig(c.failover.address)
+	config, err := pgconn.ParseConfig(c.failover.Address)
 	if err != nil {
 		return err
 	}
-	config.DialFunc = c.failover.dial
+	config.DialFunc = c.failover.Dial
 	server, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
 		return err

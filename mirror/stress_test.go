@@ -30,7 +30,7 @@ func TestStress(t *testing.T) {
 // bound. They send nothing, and go on later as if nothing had been.
 func TestStressWithStops(t *testing.T) {
 	t.Parallel()
-	server, _ := openServer(t)
+	server, _ := testkit.OwnServer(t)
 	address := testkit.Value(server.CreateDatabase(t.Context()))(t)
 	unanswered := stress(t, address, func(pool *pgxpool.Pool) bool {
 		pids := testkit.QueryOne[string](t, pool, "SELECT coalesce(string_agg(pid::text, ' '), '') "+mirrorSessions)
@@ -50,7 +50,7 @@ func TestStressWithStops(t *testing.T) {
 // nothing to the log out again.
 func TestStressWithCrashes(t *testing.T) {
 	t.Parallel()
-	server, _ := openServer(t)
+	server, _ := testkit.OwnServer(t)
 	address := testkit.Value(server.CreateDatabase(t.Context()))(t)
 	stress(t, address, func(pool *pgxpool.Pool) bool {
 		_, err := pool.Exec(t.Context(), "COPY (SELECT 1) TO PROGRAM 'kill -KILL $PPID'")
@@ -113,15 +113,15 @@ func TestStressWithStandby(t *testing.T) {
 	t.Parallel()
 	f := newFailover(t)
 	f.cutOff()
-	primary, standby := f.leadsTo.Load(), f.standby.URL()
-	admin := pgserver.Pool(t, f.address)
+	primary, standby := f.LeadsTo.Load(), f.Standby.URL()
+	admin := pgserver.Pool(t, f.Address)
 	onStandby := false
-	stress(t, f.address, func(*pgxpool.Pool) bool {
+	stress(t, f.Address, func(*pgxpool.Pool) bool {
 		onStandby = !onStandby
-		f.leadsTo.Store(map[bool]*string{true: &standby, false: primary}[onStandby])
+		f.LeadsTo.Store(map[bool]*string{true: &standby, false: primary}[onStandby])
 		testkit.Exec(t, admin, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
 		return true
-	}, func(c *pgxpool.Config) { c.ConnConfig.DialFunc = f.dial })
+	}, func(c *pgxpool.Config) { c.ConnConfig.DialFunc = f.Dial })
 }
 
 // stress takes place until so much has happened, however long that takes on this machine. Three
