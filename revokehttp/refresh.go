@@ -50,8 +50,9 @@ type Refresh struct {
 
 // NewRefresh returns the Refresh of sessions. The guard accepts their access tokens. Origins,
 // settings, report and error handler are the guard's, and so are SameSite and Partitioned of its
-// cookie; without [WithCookie] the refresh cookies are SameSite=Lax. NewRefresh starts nothing. The
-// error names the wrong argument or option.
+// cookie; without [WithCookie] the refresh cookies are SameSite=Lax. A browser must send the
+// guard's cookie wherever it sends the refresh cookies: see [WithRefreshCookie]. NewRefresh starts
+// nothing. The error names the wrong argument or option.
 func NewRefresh(sessions Refresher, guard *Guard, opts ...RefreshOption) (*Refresh, error) {
 	if absent.Is(sessions) {
 		return nil, errors.New("revokehttp: NewRefresh: sessions is nil")
@@ -65,6 +66,10 @@ func NewRefresh(sessions Refresher, guard *Guard, opts ...RefreshOption) (*Refre
 	}
 	if guard.cookie != nil {
 		h.cookie.sameSite, h.cookie.partitioned = guard.cookie.sameSite, guard.cookie.partitioned
+		if !pathMatches(h.cookie.path, guard.cookie.path) {
+			return nil, fmt.Errorf("revokehttp: NewRefresh: the refresh cookies' path %q is not below the path %q of the guard's cookie, "+
+				"and outside of that each page would be refreshed again and again: see WithRefreshCookie", h.cookie.path, guard.cookie.path)
+		}
 	}
 	return h, nil
 }

@@ -58,6 +58,12 @@ func (h *Refresh) clear(w http.ResponseWriter, names ...string) {
 	}
 }
 
+// pathMatches reports whether a browser sends a cookie of path with each request for what is below
+// asked (RFC 6265 §5.1.4).
+func pathMatches(asked, path string) bool {
+	return asked == path || strings.HasPrefix(asked, strings.TrimSuffix(path, "/")+"/")
+}
+
 // cookieOf returns the refresh cookie of this name.
 func (h *Refresh) cookieOf(name string) *cookie {
 	c := h.cookie

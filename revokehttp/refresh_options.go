@@ -25,8 +25,8 @@ func defaultRefreshOptions() refreshOptions {
 // [WithCookie] the prefix is __Host- for the path "/", and __Secure- for another one.
 //
 // With another path the refresh token is sent with fewer requests, but [Refresh.Require] can
-// refresh only the pages below it, and a subdomain can set cookies of these names. Default:
-// "refresh" and "/".
+// refresh only the pages below it, and a subdomain can set cookies of these names. The path must
+// be that of the guard's cookie, or below it. Default: "refresh" and "/".
 func WithRefreshCookie(name, path string) RefreshOption {
 	return func(o *refreshOptions) error {
 		cookie, err := newCookie(name, path)

@@ -697,7 +697,11 @@ func open(tb testing.TB, a *app, j *jar) string {
 func TestNewRefreshRefuses(t *testing.T) {
 	t.Parallel()
 	guard := newService(t).guard
+	narrow := newService(t, revokehttp.WithCookie("access", "/app")).guard
 	good := &fakeSessions{}
+	for _, path := range []string{"/app", "/app/", "/app/refresh"} {
+		testkit.Value(revokehttp.NewRefresh(good, narrow, revokehttp.WithRefreshCookie("refresh", path)))(t)
+	}
 	for _, c := range []struct {
 		name     string
 		sessions revokehttp.Refresher
@@ -712,6 +716,8 @@ func TestNewRefreshRefuses(t *testing.T) {
 		{"no name", good, guard, revokehttp.WithRefreshCookie("", "/")},
 		{"no path", good, guard, revokehttp.WithRefreshCookie("refresh", "")},
 		{"name that is none", good, guard, revokehttp.WithRefreshCookie("a b", "/")},
+		{"wider than the guard's cookie", good, narrow, revokehttp.WithRefreshCookie("refresh", "/")},
+		{"beside the guard's cookie", good, narrow, revokehttp.WithRefreshCookie("refresh", "/application")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
