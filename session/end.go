@@ -55,7 +55,9 @@ func (t *Tx) end(ctx context.Context, operation string, user revoke.User, sid st
 
 // EndAll ends every session of the user, and every token that carries no session: it is
 // RevokeUser. It returns the epochs for a new session of the device in hand, which Start begins
-// in the same transaction: for a changed password.
+// in the same transaction: for a changed password. Their Issuer is as of now. Where a RevokeIssuer
+// that commits between the check of the old password and the call is to end the new session as
+// well, put the Issuer in its place that this check has read.
 func (s *Sessions) EndAll(ctx context.Context, user revoke.User, opts ...revoke.RevokeOption) (epochs revoke.Epochs, err error) {
 	err = s.inTx(ctx, "EndAll", func(t *Tx) error {
 		epochs, err = t.EndAll(ctx, user, opts...)

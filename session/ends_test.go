@@ -444,3 +444,17 @@ func TestList(t *testing.T) {
 	testkit.Must(t, a.Forget(ctx, a.user))
 	check(session.Device{Client: "phone"})
 }
+
+// TestListIsBounded: a user who signs in again and again makes no page of any length.
+func TestListIsBounded(t *testing.T) {
+	t.Parallel()
+	a := newApp(t)
+	first := a.start()
+	testkit.Exec(t, a.pool, `INSERT INTO revoke.sessions (key, user_key, issuer, sid, subject, user_epoch, issuer_epoch, generation, started_at, expires_at)
+		SELECT gen_random_uuid(), s.user_key, s.issuer, 'old' || i, s.subject, s.user_epoch, s.issuer_epoch, 1, s.started_at - interval '1 hour', s.expires_at
+		FROM revoke.sessions AS s, generate_series(1, $1) AS i`, session.MaxListed)
+	list := testkit.Value(a.List(t.Context(), a.user))(t)
+	if len(list) != session.MaxListed || list[0].ID != first.Session.ID {
+		t.Errorf("List has %d sessions, the first one is %q", len(list), list[0].ID)
+	}
+}

@@ -92,6 +92,19 @@ func TestHeldUp(t *testing.T) {
 			a.answersCurrent(third)
 			a.fails(first, session.Replayed)
 		}},
+		{"the last rotation is later than the request, and the signer fails", func(a *app) {
+			first := a.start()
+			second := a.rotates(first)
+			a.pass(first, grace)
+			third := a.rotates(second)
+			slow := a.signing((&remote{func(ctx context.Context) error {
+				a.longer()
+				_, err := a.pool.Exec(ctx, "UPDATE revoke.sessions SET refreshed_at = clock_timestamp() WHERE sid = $1", first.Session.ID)
+				return errors.Join(errLost, err)
+			}}).keys())
+			slow.fails(first, session.Unavailable)
+			a.answersCurrent(third)
+		}},
 	})
 }
 
@@ -163,6 +176,27 @@ func TestFailures(t *testing.T) {
 			if after := a.state(deleted); after != before {
 				t.Errorf("%s became %s", before, after)
 			}
+		}},
+		{"a replay while no token can be signed", func(a *app) {
+			broken := a.signing((&remote{func(context.Context) error { return errLost }}).keys())
+			first := a.start()
+			second := a.rotates(first)
+			broken.fails(first, session.Unavailable)
+			a.accepts(second, true)
+			a.pass(first, grace)
+			third := a.rotates(second)
+			broken.fails(second, session.Unavailable)
+			broken.fails(first, session.Replayed)
+			a.accepts(third, false)
+			a.fails(third, session.Ended)
+		}},
+		{"a predecessor after the grace, while no token can be signed", func(a *app) {
+			broken := a.signing((&remote{func(context.Context) error { return errLost }}).keys())
+			first := a.start()
+			second := a.rotates(first)
+			a.pass(first, grace)
+			broken.fails(first, session.Replayed)
+			a.fails(second, session.Ended)
 		}},
 		{"a failover that lost the rotation", func(a *app) {
 			t := a.t

@@ -1,11 +1,10 @@
 package session
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
+	"strconv"
 	"time"
 
 	"github.com/pgrevoke/revoke"
@@ -25,10 +24,14 @@ type Session struct {
 	ExpiresAt  time.Time // its absolute end
 }
 
+// MaxListed is the number of sessions that [Sessions.List] returns at most. See also
+// [WithMaxSessions].
+const MaxListed = 1000
+
 // List returns the sessions of the user that can still be refreshed, the one that was used
-// last first. One that was ended, idle for too long, or revoked, also by its user or its
-// issuer, is not among them. The error matches revoke.ErrUnavailable, or no sentinel where
-// the user is invalid.
+// last first, and at most [MaxListed] of them. One that was ended, idle for too long, or
+// revoked, also by its user or its issuer, is not among them. The error matches
+// revoke.ErrUnavailable, or no sentinel where the user is invalid.
 //
 // LastUsedAt is rounded down to a multiple of the lifetime of an access token. A thief who
 // could see when the owner refreshes would refresh in the shadow of that.
@@ -43,29 +46,18 @@ func (s *Sessions) List(ctx context.Context, user revoke.User) ([]Session, error
 	r := lister{lifetime: s.access}
 	r.columns, r.read = 10, r.add
 	if err := s.database.Read(queryCtx, postgres.Statement{
-		SQL: s.sql.list, Args: []any{userKey, issuerKey, postgres.SecondsText(s.idle)},
+		SQL: s.sql.list, Args: []any{userKey, issuerKey, postgres.SecondsText(s.idle), strconv.Itoa(MaxListed)},
 	}, &r); err != nil {
 		return nil, s.fail(ctx, operation, err)
 	}
-	slices.SortFunc(r.sessions, func(a, b used) int { return cmp.Compare(b.usedAt, a.usedAt) })
-	sessions := make([]Session, len(r.sessions))
-	for i := range r.sessions {
-		sessions[i] = r.sessions[i].Session
-	}
-	return sessions, nil
-}
-
-// used is a session with its last use, as it was.
-type used struct {
-	Session
-	usedAt int64
+	return r.sessions, nil
 }
 
 // lister reads the rows of the statement of List.
 type lister struct {
 	told
 	lifetime time.Duration
-	sessions []used
+	sessions []Session
 }
 
 func (r *lister) Reset() {
@@ -75,7 +67,7 @@ func (r *lister) Reset() {
 
 func (r *lister) add(c *postgres.Columns) {
 	var attributes map[string]string
-	session := used{Session: Session{ID: c.Name(), Client: c.Name(), Label: c.Name(), UserAgent: c.Name(), Address: c.Name()}}
+	session := Session{ID: c.Name(), Client: c.Name(), Label: c.Name(), UserAgent: c.Name(), Address: c.Name()}
 	if text := c.Name(); text != "" && json.Unmarshal([]byte(text), &attributes) == nil {
 		session.Attributes = attributes
 	}
@@ -84,7 +76,6 @@ func (r *lister) add(c *postgres.Columns) {
 		return
 	}
 	session.StartedAt, session.ExpiresAt = time.UnixMicro(started).UTC(), time.UnixMicro(expires).UTC()
-	session.usedAt = usedAt
 	session.LastUsedAt = time.UnixMicro(max(usedAt-usedAt%r.lifetime.Microseconds(), started)).UTC()
 	r.sessions = append(r.sessions, session)
 }

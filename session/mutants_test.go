@@ -15,19 +15,27 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		"the wait in the app counts against the request": {
 			File: "refresh.go", Tests: "TestHeldUp",
-			Edits: []string{"came := seen.now - r.sent.Sub(r.arrived).Microseconds()", "came := seen.now"},
+			Edits: []string{"came := seen.now - waited.Microseconds()", "came := seen.now"},
 		},
 		"a request from before the last rotation is a replay": {
 			File: "refresh.go", Tests: "TestHeldUp",
-			Edits: []string{"case came < seen.refreshedAt:", "case false:"},
+			Edits: []string{"return came >= seen.refreshedAt\n", "return true\n"},
 		},
 		"the predecessor is answered for ever": {
 			File: "refresh.go", Tests: "TestRotation",
-			Edits: []string{"case presented.generation == seen.generation-1 && came < seen.refreshedAt+r.grace.Microseconds():", "case presented.generation == seen.generation-1:"},
+			Edits: []string{"return came >= seen.refreshedAt+r.grace.Microseconds()", "return false"},
 		},
 		"any ancestor is answered within the grace": {
 			File: "refresh.go", Tests: "TestRotation TestModel",
-			Edits: []string{"case presented.generation == seen.generation-1 && came", "case came"},
+			Edits: []string{"case behind == 1:", "case behind >= 1:", "case presented.generation == seen.generation-1:", "case true:"},
+		},
+		"a replay waits for the signer": {
+			File: "refresh.go", Tests: "TestFailures",
+			Edits: []string{"case failed == nil && r.isReplay(", "case false && r.isReplay("},
+		},
+		"a predecessor within the grace is a replay if the signer fails": {
+			File: "refresh.go", Tests: "TestFailures",
+			Edits: []string{"case failed == nil && r.isReplay(seen, time.Since(r.arrived)):", "case failed == nil && seen.generation > r.presented.generation:"},
 		},
 		"a repeat of the current generation hands out the next": {
 			File: "refresh.go", Tests: "TestRotation TestModel",

@@ -28,7 +28,8 @@ import (
 //
 // Every answer is signed before the database is asked. So a signer that fails, or a function of
 // [WithClaims], leaves the session as it is, with reason Unavailable. A session that is over is
-// still answered as such, because the claims of a user who was deleted can never be had.
+// still answered as such, because the claims of a user who was deleted can never be had. A replay
+// still ends the session.
 func (s *Sessions) Refresh(ctx context.Context, refreshToken string, device Device) (Tokens, error) {
 	r := refresh{Sessions: s, operation: "Refresh", arrived: time.Now()}
 	tokens, failed := r.answer(ctx, refreshToken, device)
@@ -100,11 +101,11 @@ func (r *refresh) answer(ctx context.Context, text string, device Device) (Token
 	next.generation++
 	m, err := r.materialFor(ctx, next, false)
 	if err != nil {
-		return Tokens{}, r.unsigned(ctx, err)
+		return Tokens{}, r.unsigned(ctx, caller, err)
 	}
 	tokens, err := r.mint(ctx, next, m)
 	if err != nil {
-		return Tokens{}, r.unsigned(ctx, err)
+		return Tokens{}, r.unsigned(ctx, caller, err)
 	}
 	seen, err := r.rotate(ctx)
 	if postgres.IsRetryable(err) && !postgres.OfLostRow(err) {
@@ -132,28 +133,44 @@ func (r *refresh) answer(ctx context.Context, text string, device Device) (Token
 	case presented.generation == seen.generation:
 		return repeated(tokens), nil
 	}
-	// The request's own wait in the app does not count against it.
-	came := seen.now - r.sent.Sub(r.arrived).Microseconds()
 	switch {
-	case presented.generation == seen.generation-1 && came < seen.refreshedAt+r.grace.Microseconds():
+	case r.isReplay(seen, r.sent.Sub(r.arrived)):
+		return Tokens{}, r.replayed(caller, seen)
+	case presented.generation == seen.generation-1:
 		tokens.Outcome = Repeated
 		return tokens, nil
-	case came < seen.refreshedAt:
-		return Tokens{}, r.failed(seen, Unavailable, errEarlier)
 	}
-	return Tokens{}, r.replayed(caller, seen)
+	return Tokens{}, r.failed(seen, Unavailable, errEarlier)
+}
+
+// isReplay reports whether the token is of an older generation, and replayed: it is the
+// predecessor, and the request came a grace after the last rotation or later, or it is older, and
+// the request came after the last rotation. The request's own wait in the app does not count
+// against it.
+func (r *refresh) isReplay(seen *sighting, waited time.Duration) bool {
+	came := seen.now - waited.Microseconds()
+	switch behind := seen.generation - r.presented.generation; {
+	case behind <= 0:
+		return false
+	case behind == 1:
+		return came >= seen.refreshedAt+r.grace.Microseconds()
+	}
+	return came >= seen.refreshedAt
 }
 
 // unsigned is the failure of a refresh if its tokens cannot be made. The session may be over
-// all the same. Nothing is written.
-func (r *refresh) unsigned(ctx context.Context, cause error) *RefreshError {
+// all the same, and a replay ends it. Nothing else is written.
+func (r *refresh) unsigned(ctx, caller context.Context, cause error) *RefreshError {
 	seen, err := r.look(ctx)
 	if err != nil {
 		return r.because(Unavailable, cause)
 	}
 	r.first = seen
-	if failed := r.judge(seen); failed != nil && failed.IsOver() {
+	switch failed := r.judge(seen); {
+	case failed != nil && failed.IsOver():
 		return failed
+	case failed == nil && r.isReplay(seen, time.Since(r.arrived)):
+		return r.replayed(caller, seen)
 	}
 	return r.failed(seen, Unavailable, cause)
 }

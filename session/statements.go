@@ -137,14 +137,16 @@ const liveSQL = `s.user_key {=} $1::pg_catalog.uuid AND s.ended_at IS NULL AND s
   AND s.user_epoch {>=} coalesce((SELECT {micros r.since} FROM {schema}.revocations AS r WHERE r.key {=} $1::pg_catalog.uuid), 0)
   AND s.issuer_epoch {>=} coalesce((SELECT {micros r.since} FROM {schema}.revocations AS r WHERE r.key {=} $2::pg_catalog.uuid), 0)`
 
-// The first row has the circumstances alone, so that there is one where there is no session.
+// The first row has the circumstances alone, so that there is one where there is no session. $4 is
+// how many sessions are listed at most.
 const listSQL = `WITH c AS MATERIALIZED (SELECT pg_catalog.clock_timestamp() AS now)
 SELECT {circumstances}, '', '', '', '', '', '', '', '', ''
 UNION ALL
-SELECT '', pg_catalog.encode(pg_catalog.convert_to(s.sid, 'UTF8'), 'hex'), {encoded s.client}, {encoded s.label}, {encoded s.user_agent},
+(SELECT '', pg_catalog.encode(pg_catalog.convert_to(s.sid, 'UTF8'), 'hex'), {encoded s.client}, {encoded s.label}, {encoded s.user_agent},
     {encoded s.address}, {encoded s.attributes::pg_catalog.text}, ({micros s.started_at})::pg_catalog.text,
     ({micros coalesce(s.refreshed_at, s.started_at)})::pg_catalog.text, ({micros s.expires_at})::pg_catalog.text
-FROM c, {schema}.sessions AS s WHERE {live}`
+FROM c, {schema}.sessions AS s WHERE {live}
+ORDER BY coalesce(s.refreshed_at, s.started_at) DESC, s.key LIMIT $4::bigint)`
 
 // The row of a session that is about to be judged, behind an end that has not committed.
 const holdSQL = `SELECT s.generation::pg_catalog.text FROM {schema}.sessions AS s
