@@ -421,7 +421,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{"f.keyed && f.token == verified.Token {", "f.keyed && f.token != verified.Token {"},
 		},
 		"verified: an embedded checker passes by the Check around it": {
-			File: "verified.go", Tests: "TestEmbeddedCheckerIsNotHandedKeys",
+			File: "internal/embedded/embedded.go", Tests: "TestEmbeddedCheckerIsNotHandedKeys",
 			Edits: []string{"if field.Anonymous && (", "if false && ("},
 		},
 		"memory: a decoder writes into what is kept": {
@@ -429,6 +429,13 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{
 				"json.Unmarshal([]byte(known.payload), v)", "json.Unmarshal(unsafe.Slice(unsafe.StringData(strings.Clone(\"\")+known.payload), len(known.payload)), v)",
 				`	"reflect"`, "	\"reflect\"\n	\"strings\"\n	\"unsafe\"",
+			},
+		},
+		"memory: a claim that is handed out is what is kept": {
+			File: "verified.go", Tests: "TestMemoryIsNotWrittenThrough",
+			Edits: []string{
+				"found = json.RawMessage(value)", "found = unsafe.Slice(unsafe.StringData(value), len(value))",
+				`	"reflect"`, "	\"reflect\"\n	\"unsafe\"",
 			},
 		},
 		"memory: a handler gets the Verified of another call": {
@@ -587,7 +594,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{"size := own + headerSize(p.header)", "size := own + 0*headerSize(p.header)"},
 		},
 		"memory: what is evicted is used for the next": {
-			File: "signature_memory.go", Tests: "TestEvictedTokensAreWhole",
+			File: "signature_memory.go", Tests: "TestEvictedTokensAreWhole TestMemoryUnderConcurrency",
 			Edits: []string{
 				"	m.bytes -= bucket.tokens[i].Swap(nil).bytes\n", "	m.removed = bucket.tokens[i].Swap(nil)\n	m.bytes -= m.removed.bytes\n",
 				"	hand  int        // the place", "	removed *readToken\n	hand  int        // the place",

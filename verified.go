@@ -9,6 +9,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/pgrevoke/revoke/internal/embedded"
 	"github.com/pgrevoke/revoke/internal/strictjwt"
 )
 
@@ -55,23 +56,7 @@ type verifiedChecker interface {
 // checker has from an embedded field does not count, because it does not call the Check of the
 // type around the field.
 func takesVerified(checker Checker) verifiedChecker {
-	taker, ok := checker.(verifiedChecker)
-	if !ok {
-		return nil
-	}
-	typ := reflect.TypeOf(checker)
-	if typ.Kind() == reflect.Pointer {
-		typ = typ.Elem()
-	}
-	if typ.Kind() != reflect.Struct {
-		return taker
-	}
-	wanted := reflect.TypeFor[verifiedChecker]()
-	for field := range typ.Fields() {
-		if field.Anonymous && (field.Type.Implements(wanted) || reflect.PointerTo(field.Type).Implements(wanted)) {
-			return nil
-		}
-	}
+	taker, _ := embedded.Own[verifiedChecker](checker)
 	return taker
 }
 

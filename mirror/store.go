@@ -36,6 +36,14 @@ func (s store) CheckVerified(ctx context.Context, verified revoke.Verified) erro
 	return s.mirror.CheckVerified(ctx, verified)
 }
 
+// CheckEach is [Mirror.CheckEach].
+func (s store) CheckEach(ctx context.Context, tokens []revoke.Token) []error {
+	return s.mirror.CheckEach(ctx, tokens)
+}
+
+// Changed is [Mirror.Changed], for a watcher that has the store and not the mirror.
+func (s store) Changed() <-chan struct{} { return s.mirror.Changed() }
+
 // CheckIssuer returns an error where the store behind the mirror does not know the issuer.
 func (s store) CheckIssuer(issuer string) error { return s.mirror.CheckIssuer(issuer) }
 

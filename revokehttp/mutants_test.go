@@ -78,7 +78,14 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		"watch: each stream asks by itself": {
 			File: "watch.go", Tests: "TestWatchCost",
-			Edits: []string{"if many, ok := w.checker.(manyChecker); ok {", "if many, ok := w.checker.(manyChecker); ok && false {"},
+			Edits: []string{"if many, ok := embedded.Own[manyChecker](w.checker); ok {", "if many, ok := embedded.Own[manyChecker](w.checker); ok && false {"},
+		},
+		"watch: an embedded checker passes by the Check around it": {
+			File: "watch.go", Tests: "TestWatchAsksTheCheckAroundAField",
+			Edits: []string{
+				"embedded.Own[manyChecker](w.checker); ok {", "w.checker.(manyChecker); ok {",
+				"	\"github.com/pgrevoke/revoke/internal/embedded\"\n", "",
+			},
 		},
 		"watch: the goroutine outlives the streams": {
 			File: "watch.go", Tests: "TestWatch",

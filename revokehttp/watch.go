@@ -14,6 +14,7 @@ import (
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/absent"
+	"github.com/pgrevoke/revoke/internal/embedded"
 	"github.com/pgrevoke/revoke/internal/endpoint"
 	"github.com/pgrevoke/revoke/internal/known"
 )
@@ -61,7 +62,8 @@ const (
 // All streams share one goroutine, which runs while there are any, and the checks of one interval.
 // A checker with a method CheckEach gets all tokens in one call: *revoke.Postgres asks about 1,024
 // in a query, and *mirror.Mirror answers from memory. Any other checker gets concurrent calls of
-// Check, up to 1,024 at a time.
+// Check, up to 1,024 at a time. So does a struct that has CheckEach from an embedded field, because
+// the struct's own Check would be passed by.
 type Watcher struct {
 	checker  revoke.Checker
 	interval time.Duration
@@ -360,7 +362,7 @@ func (w *Watcher) checkEach(ctx context.Context, tokens []revoke.Token) []error 
 
 // checkAll asks the checker about all tokens.
 func (w *Watcher) checkAll(ctx context.Context, tokens []revoke.Token) []error {
-	if many, ok := w.checker.(manyChecker); ok {
+	if many, ok := embedded.Own[manyChecker](w.checker); ok {
 		if errs := w.checkMany(ctx, many, tokens); len(errs) == len(tokens) {
 			return errs
 		}

@@ -368,6 +368,56 @@ func (panicking) Check(context.Context, revoke.Token) error { panic("a bug") }
 
 func (panicking) CheckEach(context.Context, []revoke.Token) []error { panic("a bug") }
 
+// acceptingEach is a checker that accepts many tokens at once, those that were revoked too.
+type acceptingEach struct{ *revoketest.Memory }
+
+func (acceptingEach) CheckEach(_ context.Context, tokens []revoke.Token) []error {
+	return make([]error, len(tokens))
+}
+
+// closing has CheckEach from a field, and looks at more in a Check of its own.
+type closing struct {
+	acceptingEach
+	closed *atomic.Bool
+}
+
+func (c closing) Check(ctx context.Context, token revoke.Token) error {
+	if c.closed.Load() {
+		return &revoke.RevokedError{Scope: revoke.ScopeIssuer}
+	}
+	return c.acceptingEach.Check(ctx, token)
+}
+
+// TestWatchAsksTheCheckAroundAField ends a stream that only the Check of the checker itself
+// refuses, and not that of its embedded field.
+func TestWatchAsksTheCheckAroundAField(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name string
+		of   func(closing) revoke.Checker
+	}{
+		{"by value", func(c closing) revoke.Checker { return c }},
+		{"by pointer", func(c closing) revoke.Checker { return &c }},
+		{"further in", func(c closing) revoke.Checker { return struct{ closing }{c} }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var closed atomic.Bool
+				w := testkit.Value(revokehttp.NewWatcher(row.of(closing{acceptingEach{revoketest.NewMemory()}, &closed})))(t)
+				ctx, stop := w.Context(t.Context(), streamToken("1", time.Hour))
+				defer stop()
+				closed.Store(true)
+				after, err := endsAfter(ctx)
+				testkit.WantError(t, err, revoke.ErrRevoked)
+				if after > revokehttp.DefaultWatchInterval {
+					t.Errorf("it ended after %v", after)
+				}
+			})
+		})
+	}
+}
+
 // TestWatchHandler passes on requests with a token, and with a context that ends.
 func TestWatchHandler(t *testing.T) {
 	t.Parallel()
@@ -415,7 +465,8 @@ func (*queries) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData)
 
 // looks counts the looks of a watcher.
 type looks struct {
-	*revoke.Postgres
+	revoke.Checker
+	store         *revoke.Postgres
 	n             atomic.Int64
 	began, wanted atomic.Int64 // queries that are wanted, of looks that have begun and ended
 }
@@ -425,7 +476,7 @@ func (l *looks) CheckEach(ctx context.Context, tokens []revoke.Token) []error {
 	l.began.Add(wanted)
 	defer l.n.Add(1)
 	defer l.wanted.Add(wanted)
-	return l.Postgres.CheckEach(ctx, tokens)
+	return l.store.CheckEach(ctx, tokens)
 }
 
 // TestWatchCost watches ten thousand streams on a real Postgres with ten queries an interval.
@@ -435,7 +486,7 @@ func TestWatchCost(t *testing.T) {
 	var sent queries
 	pool := pgserver.Pool(t, pgserver.Database(t), func(config *pgxpool.Config) { config.ConnConfig.Tracer = &sent })
 	store := testkit.OpenStore(t, pool)
-	counting := &looks{Postgres: store}
+	counting := &looks{Checker: store, store: store}
 	w := testkit.Value(revokehttp.NewWatcher(counting, revokehttp.WithWatchInterval(250*time.Millisecond)))(t)
 	contexts := make([]context.Context, streams)
 	for i := range contexts {
@@ -473,18 +524,31 @@ func TestWatchThroughMirror(t *testing.T) {
 		testkit.Must(t, <-ended)
 	}()
 	testkit.Must(t, m.Ready(t.Context()))
-	w := testkit.Value(revokehttp.NewWatcher(m, revokehttp.WithWatchInterval(time.Hour)))(t)
-	for i, end := range []func(revoke.Token) error{
-		// Through the mirror's store, and elsewhere.
-		func(token revoke.Token) error { return m.Store().RevokeToken(t.Context(), token) },
-		func(token revoke.Token) error { return postgres.RevokeToken(t.Context(), token) },
-	} {
-		token := streamToken(fmt.Sprint(i), time.Hour)
-		ctx, stop := w.Context(t.Context(), token)
-		defer stop()
-		testkit.Must(t, end(token))
-		<-ctx.Done()
-		testkit.WantError(t, context.Cause(ctx), revoke.ErrRevoked)
+	for _, row := range []struct {
+		name    string
+		checker revoke.Checker
+	}{{"the mirror", m}, {"the mirror's store", m.Store()}} {
+		t.Run(row.name, func(t *testing.T) {
+			w := testkit.Value(revokehttp.NewWatcher(row.checker, revokehttp.WithWatchInterval(time.Hour)))(t)
+			for i, end := range []func(revoke.Token) error{
+				// Through the mirror's store, and elsewhere.
+				func(token revoke.Token) error { return m.Store().RevokeToken(t.Context(), token) },
+				func(token revoke.Token) error { return postgres.RevokeToken(t.Context(), token) },
+			} {
+				token := streamToken(fmt.Sprint(row.name, i), time.Hour)
+				ctx, stop := w.Context(t.Context(), token)
+				defer stop()
+				testkit.Must(t, end(token))
+				testkit.Eventually(t, "the stream ends", func() bool { return ctx.Err() != nil })
+				testkit.WantError(t, context.Cause(ctx), revoke.ErrRevoked)
+			}
+		})
+	}
+	_, each := m.Store().(interface {
+		CheckEach(ctx context.Context, tokens []revoke.Token) []error
+	})
+	if !each {
+		t.Error("the mirror's store takes one token at a time")
 	}
 }
 
