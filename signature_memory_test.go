@@ -2,6 +2,7 @@ package revoke_test
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -376,6 +377,13 @@ func TestMemoryIsNotWrittenThrough(t *testing.T) {
 		if again["sub"] != "ada" {
 			t.Errorf("call %d: decoded anew, the claims are %v", i, again)
 		}
+		for range 2 {
+			raw := testkit.Value(verified.Claim("x"))(t)
+			if string(raw) != `{"y":[1,2]}` {
+				t.Errorf("call %d returns the claim %s", i, raw)
+			}
+			testkit.Must(t, (*scribbler)(nil).UnmarshalJSON(raw))
+		}
 		verified.Token = revoke.Token{Issuer: testkit.Issuer, ID: "other", Subject: "eve"}
 		verified.Epochs.User++
 		*verified = revoke.Verified{Token: verified.Token}
@@ -680,6 +688,7 @@ func TestMemoryUnderConcurrency(t *testing.T) {
 	var group sync.WaitGroup
 	for caller := range 8 {
 		group.Go(func() {
+			var held []*revoke.Verified // of tokens that others displace meanwhile
 			for n := range testkit.Long(1_000, 50_000) {
 				i := (n*(2*caller+1) + caller) % len(texts)
 				if n%2 == 0 {
@@ -694,6 +703,14 @@ func TestMemoryUnderConcurrency(t *testing.T) {
 				case err == nil && n%16 == 0:
 					verified.ID = "changed"
 					testkit.Must(t, verified.Claims(&map[string]*scribbler{}))
+				case err == nil && n%16 == 3:
+					held = append(held, verified)
+				}
+			}
+			for _, verified := range held {
+				var claims revoke.Claims
+				if err := verified.Claims(&claims); err != nil || claims.ID != verified.ID {
+					t.Errorf("%s has the claims of %q: %v", verified.ID, claims.ID, err)
 				}
 			}
 		})
@@ -941,4 +958,168 @@ func TestActorIsAskedAboutAgain(t *testing.T) {
 	}
 	testkit.Value(store.RevokeUser(t.Context(), v.User("operator")))(t)
 	v.refuses(t, text, true, revoke.ErrRevoked)
+}
+
+// lyingKey is a key that equals every other, by its own word.
+type lyingKey struct{ *ecdsa.PublicKey }
+
+func (lyingKey) Equal(crypto.PublicKey) bool { return true }
+
+// lyingCurve is a curve that is another type than it seems, and panics where it is used.
+type lyingCurve struct{ elliptic.Curve }
+
+func (lyingCurve) IsOnCurve(*big.Int, *big.Int) bool { panic("the curve was asked") }
+
+// namedBytes is a type of an app's for its secrets.
+type namedBytes []byte
+
+// answered is what a keyfunc may answer.
+type answered struct {
+	name   string
+	answer any
+}
+
+// otherAnswers are right and wrong answers about tokens of any algorithm.
+func otherAnswers(tb testing.TB) []answered {
+	tb.Helper()
+	keys := testkit.TestKeys()
+	ed, ok := keys.Ed.Public().(ed25519.PublicKey)
+	if !ok {
+		tb.Fatal("no key")
+	}
+	ec, rs := &keys.EC.PublicKey, &keys.RSA.PublicKey
+	point := func(curve elliptic.Curve, x, y *big.Int) *ecdsa.PublicKey {
+		return &ecdsa.PublicKey{Curve: curve, X: x, Y: y} //nolint:staticcheck // put together, as an app may do
+	}
+	x, y := ec.X, ec.Y //nolint:staticcheck // as above
+	set := func(keys ...jwt.VerificationKey) jwt.VerificationKeySet { return jwt.VerificationKeySet{Keys: keys} }
+	every := set(ec, ed, rs, keys.Secret)
+	reversed := set(keys.Secret, rs, ed, ec)
+	return []answered{
+		{"P-256", ec},
+		{"Ed25519", ed},
+		{"RSA", rs},
+		{"a secret", keys.Secret},
+		{"a copy of P-256", point(ec.Curve, new(big.Int).Set(x), new(big.Int).Set(y))},
+		{"a copy of RSA", &rsa.PublicKey{N: new(big.Int).Set(rs.N), E: rs.E}},
+		{"a struct of RSA", *rs},
+		{"a signer of P-256", keys.EC},
+		{"a signer of RSA", keys.RSA},
+		{"a signer of Ed25519", keys.Ed},
+		{"a set of signers", set(keys.EC, keys.RSA, keys.Ed)},
+		{"bytes of Ed25519", []byte(ed)},
+		{"an array of Ed25519", [ed25519.PublicKeySize]byte(ed)},
+		{"a pointer to Ed25519", &ed},
+		{"a secret as Ed25519", ed25519.PublicKey(keys.Secret[:ed25519.PublicKeySize])},
+		{"a secret as a string", string(keys.Secret)},
+		{"a secret of a type of its own", namedBytes(keys.Secret)},
+		{"a secret without its end", keys.Secret[:63]},
+		{"a byte of a secret", keys.Secret[:1]},
+		{"a key that lies", lyingKey{ec}},
+		{"a set of keys that lie", set(lyingKey{ec}, &lyingKey{ec})},
+		{"a curve that lies", point(lyingCurve{ec.Curve}, x, y)},
+		{"another curve", point(elliptic.P384(), x, y)},
+		{"no point", point(ec.Curve, nil, nil)},
+		{"half a point", point(ec.Curve, x, nil)},
+		{"no modulus", &rsa.PublicKey{E: rs.E}},
+		{"no exponent", &rsa.PublicKey{N: rs.N}},
+		{"a negative modulus", &rsa.PublicKey{N: new(big.Int).Neg(rs.N), E: rs.E}},
+		{"nil", nil},
+		{"a nil P-256", (*ecdsa.PublicKey)(nil)},
+		{"a nil RSA", (*rsa.PublicKey)(nil)},
+		{"a nil Ed25519", ed25519.PublicKey(nil)},
+		{"a nil secret", []byte(nil)},
+		{"every key", every},
+		{"every key in the other order", reversed},
+		{"every key twice", set(slices.Concat(every.Keys, reversed.Keys)...)},
+		{"a set in a set", set(every)},
+		{"a pointer to a set", &every},
+		{"a list", every.Keys},
+		{"an empty set", set()},
+		{"a set of nils", set(nil, (*rsa.PublicKey)(nil), (*ecdsa.PublicKey)(nil))},
+		{"a set with nils", set(nil, ec, (*rsa.PublicKey)(nil), ed, rs, keys.Secret, (*ecdsa.PublicKey)(nil))},
+	}
+}
+
+// TestMemoryChangesNoAnswerForAnyKey has the keyfunc answer in any way about a token that is
+// remembered, and about the same token without the memory.
+func TestMemoryChangesNoAnswerForAnyKey(t *testing.T) {
+	t.Parallel()
+	public := []string{"ES256", "EdDSA", "RS256", "PS256"}
+	for _, row := range []struct {
+		alg     string
+		allowed []string
+	}{{"HS256", []string{"HS256", "HS512"}}, {"ES256", public}, {"EdDSA", public}, {"RS256", public}, {"PS256", []string{"PS256"}}} {
+		alg, allowed := row.alg, row.allowed
+		text := testkit.SignRaw(t, alg, `{"alg":"`+alg+`","kid":"k"}`, testkit.Payload(nil))
+		for _, other := range otherAnswers(t) {
+			t.Run(alg+"/"+other.name, func(t *testing.T) {
+				t.Parallel()
+				answer := testkit.VerificationKey(alg)
+				keyfunc := func(*jwt.Token) (any, error) { return answer, nil }
+				heard := &recalling{}
+				with := testkit.Value(revoke.NewValidator(yes, testkit.Issuer, revoke.AnyAudience(), keyfunc, allowed, revoke.WithClock(testkit.Clock), revoke.WithHook(heard)))(t)
+				without := testkit.Value(revoke.NewValidator(yes, testkit.Issuer, revoke.AnyAudience(), keyfunc, allowed, revoke.WithClock(testkit.Clock), revoke.WithSignatureMemory(0)))(t)
+				accepted(t, with, text)
+				accepted(t, with, text)
+				if !heard.remembered {
+					t.Fatal("the token is not remembered, so this proves nothing")
+				}
+				answer = other.answer
+				for range 2 {
+					_, err := with.Validate(t.Context(), text)
+					_, want := without.Validate(t.Context(), text)
+					if fmt.Sprint(err) != fmt.Sprint(want) {
+						t.Errorf("%v, and without the memory %v", err, want)
+					}
+					for _, sentinel := range []error{
+						revoke.ErrInvalidToken, revoke.ErrUnavailable, jwt.ErrTokenSignatureInvalid, jwt.ErrTokenUnverifiable, jwt.ErrInvalidKey, jwt.ErrInvalidKeyType,
+					} {
+						if errors.Is(err, sentinel) != errors.Is(want, sentinel) {
+							t.Errorf("%v matches %v, or does so without the memory alone", err, sentinel)
+						}
+					}
+				}
+				answer = testkit.VerificationKey(alg)
+				accepted(t, with, text)
+				if !heard.remembered {
+					t.Error("the token is not remembered any more")
+				}
+			})
+		}
+	}
+}
+
+// TestMemoryAfterAPanic has the keyfunc, a claims check, the checker and the clock panic about a
+// token that is remembered. A call that ends so leaves the memory as it was.
+func TestMemoryAfterAPanic(t *testing.T) {
+	t.Parallel()
+	var at string
+	end := func(place string) {
+		if at == place {
+			panic(place)
+		}
+	}
+	checker := checkerFunc(func(context.Context, revoke.Token) error { end("checker"); return nil })
+	keyfunc := func(*jwt.Token) (any, error) { end("keyfunc"); return testkit.VerificationKey("HS256"), nil }
+	v := newRecalling(t, checker, keyfunc, "HS256",
+		revoke.WithClock(func() time.Time { end("clock"); return testkit.Now }),
+		revoke.WithClaimsCheck(func(context.Context, *revoke.Verified) error { end("claims check"); return nil }))
+	text, fresh := hs256(t, nil), hs256(t, map[string]string{"jti": `"fresh"`})
+	v.accepts(t, text, false)
+	for _, at = range []string{"keyfunc", "clock", "claims check", "checker"} {
+		for _, text := range []string{text, fresh} {
+			func() {
+				defer func() {
+					if recover() != any(at) {
+						t.Errorf("no panic of the %s", at)
+					}
+				}()
+				_, _ = v.Validate(t.Context(), text)
+			}()
+		}
+	}
+	at = ""
+	v.accepts(t, text, true)
+	v.accepts(t, fresh, false)
 }
