@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/circumstances"
 	"github.com/pgrevoke/revoke/internal/schema"
@@ -199,6 +201,11 @@ const pollName = "revoke_poll"
 
 func (f *exactFeed) poll(ctx context.Context, apply func([]row) error) (time.Time, error) {
 	head, err := f.read(ctx, f.patience, f.check, apply, f.sql.pollExact, f.xmax, f.xip)
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) && pgErr.Code == "26000" { // invalid_sql_statement_name
+		// This session has prepared the statement, so another one answered.
+		err = fmt.Errorf("%w: %w", errMoved, err)
+	}
 	if err != nil {
 		return time.Time{}, err
 	}

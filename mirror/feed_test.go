@@ -58,6 +58,24 @@ func TestAnotherSession(t *testing.T) {
 	}
 }
 
+// A session that has not prepared the statement of polls is another one, which ends the exact feed
+// as an answer of another session does.
+func TestAnotherSessionKnowsNoStatement(t *testing.T) {
+	t.Parallel()
+	m, _ := newMirror(t)
+	s := openSession(t, m)
+	source := testkit.Value(s.probe(t.Context()))(t)
+	update(t, m, source.next())
+	if s.prepared == nil {
+		t.Fatal("polls are not prepared, so this proves nothing")
+	}
+	testkit.Value(s.conn.Exec(t.Context(), "DEALLOCATE ALL"))(t)
+	mark := m.mark.Load()
+	if err := m.update(t.Context(), source.next()); !errors.Is(err, errMoved) || m.mark.Load() != mark {
+		t.Errorf("update = %v", err)
+	}
+}
+
 // Behind a pooler each statement may reach another session. Then every answer is
 // complete, and any session's will do.
 func TestWholeFeed(t *testing.T) {

@@ -610,6 +610,13 @@ var mutants = map[string]mutation.Mutant{
 			"",
 		},
 	},
+	"a session that knows no statement of polls is loaded again and again": {
+		File: "feed.go", Tests: "TestAnotherSessionKnowsNoStatement",
+		Edits: []string{
+			"pgErr.Code == \"26000\" {",
+			"pgErr.Code == \"none\" {",
+		},
+	},
 	"rows without numbers are loaded": {
 		File: "feed.go", Tests: "TestNumbering",
 		Edits: []string{
