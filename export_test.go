@@ -1,6 +1,9 @@
 package revoke
 
-import "reflect"
+import (
+	"context"
+	"reflect"
+)
 
 // QueuedChecks returns how many checks wait for the next query, where checks share queries.
 func QueuedChecks(p *Postgres) int {
@@ -17,6 +20,17 @@ func SwallowRows(p *Postgres) {
 
 // CheckSQL is the statement of every check, in the default schema.
 var CheckSQL = newStatements(DefaultSchema).check
+
+// ValidateUnheard is Validate without a look for hooks.
+func ValidateUnheard(ctx context.Context, v *Validator, text string) error {
+	_, err := v.validate(ctx, text, new(bool))
+	return err
+}
+
+// CheckUnheard is Check without a look for hooks.
+func CheckUnheard(ctx context.Context, p *Postgres, token Token) error {
+	return p.check(ctx, &Verified{Token: token})
+}
 
 // KnownScope is what the table of scopes says of one of them.
 type KnownScope struct {

@@ -377,6 +377,14 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "postgres_write.go", Tests: "TestWriteHook",
 			Edits: []string{"Duration: time.Since(start), Err: err,", "Duration: time.Since(start), Err: func() error { if errors.Is(err, errCutOff) { return nil }; return err }(),"},
 		},
+		"hooks: an event is made that nothing hears of": {
+			File: "validator.go", Tests: "TestNoHookCostsNothing",
+			Edits: []string{
+				"		return v.validate(ctx, text, new(bool))\n", "		event := new(ValidateEvent)\n		unheard.Store(event)\n		return v.validate(ctx, text, &event.Remembered)\n",
+				"// claimsValidator applies", "var unheard atomic.Pointer[ValidateEvent]\n\n// claimsValidator applies",
+				`	"slices"` + "\n", "	\"slices\"\n	\"sync/atomic\"\n",
+			},
+		},
 		"check: an answer without a row is an acceptance": {
 			File: "internal/circumstances/circumstances.go", Tests: "TestAnswerWithoutRows",
 			Edits: []string{"case !c.answered:", "case false:"},

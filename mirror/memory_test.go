@@ -363,7 +363,8 @@ func TestTable(t *testing.T) {
 		}
 	})
 	for range 50_000 {
-		e := entry{fingerprint: random.Uint64N(40_000) + 1, value: forever - random.Int64N(1000), epoch: random.IntN(2) == 0}
+		// The product is over all words of the filter, and as even as the number.
+		e := entry{fingerprint: (random.Uint64N(40_000) + 1) * 0x9e3779b97f4a7c15, value: forever - random.Int64N(1000)}
 		e.epoch = e.fingerprint%2 == 0
 		put(e)
 		known.Store(e.fingerprint)
