@@ -32,6 +32,8 @@ func newPair(tb testing.TB) pair {
 	address := testkit.Value(server.CreateDatabase(tb.Context()))(tb)
 	database := testkit.Value(pgx.ParseConfig(address))(tb).Database
 	own := strings.Replace(standby.URL(), "/postgres?", "/"+database+"?", 1)
+	// Until then the standby does not have the database.
+	awaitReplay(tb, pgserver.Pool(tb, server.URL()), pgserver.Pool(tb, standby.URL()))
 	return pair{address, own}
 }
 
@@ -64,7 +66,7 @@ func awaitReplay(tb testing.TB, primary, standby *pgxpool.Pool) {
 	tb.Helper()
 	lsn := testkit.QueryOne[string](tb, primary, "SELECT pg_current_wal_lsn()::text")
 	testkit.Eventually(tb, "the standby has replayed", func() bool {
-		return testkit.QueryOne[bool](tb, standby, "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn", lsn)
+		return testkit.QueryOne[bool](tb, standby, "SELECT coalesce(pg_last_wal_replay_lsn() >= $1::text::pg_lsn, false)", lsn)
 	})
 }
 
