@@ -31,7 +31,7 @@ type CheckEvent struct {
 	Cancelled  bool          // the caller cancelled ctx; Err matches ErrUnavailable then
 }
 
-// ValidateHook hears of every call of [Validator.Validate].
+// ValidateHook hears of every call of [Validator.Validate] that returns.
 type ValidateHook interface {
 	OnValidate(ctx context.Context, event ValidateEvent)
 }
