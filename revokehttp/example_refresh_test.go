@@ -94,6 +94,9 @@ func ExampleRefresh() {
 		if err == nil {
 			tokens, err = sessions.Start(r.Context(), user, epochs, refresh.Device(r))
 		}
+		if err == nil { // the browser may have been another user's
+			err = refresh.EndSessions(w, r, sessions)
+		}
 		if err == nil {
 			err = refresh.SetCookies(w, tokens)
 		}

@@ -292,6 +292,14 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "refresh_cookie.go", Tests: "TestRefreshAsksAboutTheNewest",
 			Edits: []string{"return all[:min(len(all), maxRefreshCookies)]", "return all[max(0, len(all)-maxRefreshCookies):]"},
 		},
+		"sign-in: the session before lives on": {
+			File: "refresh_logout.go", Tests: "TestEndSessions",
+			Edits: []string{"	presented := few(h.cookies(r))\n	for _, text", "	presented := few(nil)\n	for _, text"},
+		},
+		"sign-in: a cookie of a session that may live is deleted": {
+			File: "refresh_logout.go", Tests: "TestEndSessions",
+			Edits: []string{"	if err != nil && !isCertain(r, err) {\n		return err\n	}\n	h.clear", "	if err != nil && !isCertain(r, err) {\n		dead = []string{presented[0].name}\n	}\n	h.clear"},
+		},
 		"refresh: the access token is forgotten when it expires": {
 			File: "refresh_cookie.go", Tests: "TestRefresh",
 			Edits: []string{"h.guard.SetCookie(w, tokens.Access, tokens.RefreshExpiresAt)", "h.guard.SetCookie(w, tokens.Access, tokens.AccessExpiresAt)"},
@@ -338,7 +346,7 @@ func TestMutantsAreCaught(t *testing.T) {
 		},
 		"logout by refresh: a cookie is lost in an outage": {
 			File: "refresh_logout.go", Tests: "TestRefreshLogout",
-			Edits: []string{"			return token, nil, err\n		}\n		if c.name", "			return token, []string{c.name}, err\n		}\n		if c.name"},
+			Edits: []string{"			return nil, err\n		}\n		if c.name", "			return []string{c.name}, err\n		}\n		if c.name"},
 		},
 	})
 }

@@ -28,7 +28,8 @@ type Refresher interface {
 // named by a tag of the session, beside the guard's cookie with the access token. It may be used
 // from several goroutines.
 //
-//   - [Refresh.SetCookies] is for the handler of the sign-in, [Refresh.Logout] ends the session.
+//   - [Refresh.EndSessions] and [Refresh.SetCookies] are for the handler of the sign-in,
+//     [Refresh.Logout] ends the session.
 //   - [Refresh.Require] is [Guard.Require] for pages, and refreshes a navigation by itself. A page
 //     needs no script then.
 //   - As an http.Handler it is the endpoint for scripts: see [Refresh.ServeHTTP].

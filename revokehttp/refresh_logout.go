@@ -95,13 +95,43 @@ func (h *Refresh) end(r *http.Request, sessions SessionEnder, o *logoutOptions) 
 	if text != "" {
 		presented = append([]refreshCookie{{value: text}}, cookies...)
 	}
+	dead, err := endEach(r, sessions, presented, record)
+	return token, dead, err
+}
+
+// EndSessions ends the sessions that the browser has so far, by its refresh cookies and the guard's
+// cookie, and deletes the refresh cookies. Call it in the handler of a sign-in, behind
+// [Guard.RequireSameOrigin], before [Refresh.SetCookies]. Without it the browser keeps the session
+// of the user who was signed in before, and goes on with that one when the new session is over.
+//
+// A cookie with an invalid token is deleted too, and is no error. The error is that of an unknown
+// outcome, such as revoke.ErrUnavailable: then a session may live, and no cookie is deleted. The
+// options are those of [SessionEnder]; the reason is "signed in again" by default.
+func (h *Refresh) EndSessions(w http.ResponseWriter, r *http.Request, sessions SessionEnder, opts ...revoke.RevokeOption) error {
+	presented := few(h.cookies(r))
+	for _, text := range h.guard.cookies(r) {
+		presented = append(presented, refreshCookie{value: text})
+	}
+	record := logout.Record(opts).Over(revoke.WithReason("signed in again"))
+	dead, err := endEach(r, sessions, presented, record)
+	if err != nil && !isCertain(r, err) {
+		return err
+	}
+	h.clear(w, dead...)
+	return nil
+}
+
+// endEach ends the sessions of tokens. It returns the names of the cookies that are good for
+// nothing, and the first refusal if no session has ended. With an unknown outcome it returns no
+// names.
+func endEach(r *http.Request, sessions SessionEnder, presented []refreshCookie, record logout.Record) ([]string, error) {
 	var dead []string
 	var refused error
 	ended := false
 	for _, c := range presented {
 		err := sessions.EndToken(r.Context(), c.value, record...)
 		if err != nil && !isCertain(r, err) {
-			return token, nil, err
+			return nil, err
 		}
 		if c.name != "" {
 			dead = append(dead, c.name)
@@ -110,7 +140,7 @@ func (h *Refresh) end(r *http.Request, sessions SessionEnder, o *logoutOptions) 
 		refused = cmp.Or(refused, err)
 	}
 	if ended {
-		return token, dead, nil
+		return dead, nil
 	}
-	return token, dead, refused
+	return dead, refused
 }

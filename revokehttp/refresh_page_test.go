@@ -333,6 +333,62 @@ func TestRefreshLogoutByBearer(t *testing.T) {
 	}
 }
 
+// TestEndSessions ends what a browser was signed in to before, at the next sign-in.
+func TestEndSessions(t *testing.T) {
+	t.Parallel()
+	unavailable := &session.RefreshError{Reason: session.Unavailable}
+	for _, c := range []struct {
+		name   string
+		change func(*app, *jar)
+		fails  bool
+		living []string
+		left   []string // refresh tokens
+	}{
+		{name: "two sessions"},
+		{name: "refresh tokens alone", change: func(_ *app, j *jar) { *j = j.withoutAccess() }},
+		{name: "access token alone", change: func(_ *app, j *jar) {
+			*j = slices.DeleteFunc(*j, func(c *http.Cookie) bool { return c.Name != "__Host-access" })
+		}, living: []string{"s1"}},
+		{name: "nothing", change: func(_ *app, j *jar) { *j = nil }, living: []string{"s1", "s2"}},
+		{name: "forged", change: func(_ *app, j *jar) { (*j)[0].Value = "x" }, living: []string{"s1"}},
+		{name: "all forged", change: func(_ *app, j *jar) {
+			for _, c := range *j {
+				c.Value = "x"
+			}
+		}, living: []string{"s1", "s2"}},
+		{
+			name: "one is unavailable", change: func(a *app, _ *jar) { a.sessions.fail["s1"] = unavailable },
+			fails: true, living: []string{"s1"}, left: []string{"s1.1", "s2.1"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			a, browser := newCookieApp(t), jar{}
+			browser.signIn(t, a)
+			browser.signIn(t, a)
+			if c.change != nil {
+				c.change(a, &browser)
+			}
+			w := httptest.NewRecorder()
+			err := a.refresh.EndSessions(w, browser.request("POST", "/sign-in", navigation(sameOrigin)...), a.sessions)
+			browser.take(t, w)
+			if err == nil == c.fails || c.fails && !errors.Is(err, revoke.ErrUnavailable) {
+				t.Errorf("EndSessions = %v", err)
+			}
+			var living []string
+			for sid, row := range a.sessions.families {
+				if row.over == "" {
+					living = append(living, sid)
+				}
+			}
+			slices.Sort(living)
+			if left := browser.refreshTokens(); !slices.Equal(living, c.living) || !slices.Equal(left, c.left) {
+				t.Errorf("%q live and %q are left; want %q and %q", living, left, c.living, c.left)
+			}
+		})
+	}
+}
+
 // TestRefreshLogoutOptions are those of Guard.Logout.
 func TestRefreshLogoutOptions(t *testing.T) {
 	t.Parallel()

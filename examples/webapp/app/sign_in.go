@@ -56,6 +56,11 @@ func (a *App) signIn(w http.ResponseWriter, r *http.Request) error {
 
 // enter gives the browser the tokens of a new session, and leads it to the page that it asked for.
 func (a *App) enter(w http.ResponseWriter, r *http.Request, tokens session.Tokens) error {
+	// The browser may still have a session, also of another user. It would be back when this one
+	// is over.
+	if err := a.refresh.EndSessions(w, r, a.sessions); err != nil {
+		return err
+	}
 	if err := a.refresh.SetCookies(w, tokens); err != nil {
 		return err
 	}
