@@ -108,7 +108,7 @@ func Example() {
 
 	// The password changes: every session ends with it, and the device in hand gets a new one.
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "UPDATE accounts SET password_hash = $2 WHERE id::text = $1", id, "new"); err != nil {
+		if _, err := tx.Exec(ctx, "UPDATE accounts SET password_hash = $2 WHERE id = $1", id, "new"); err != nil {
 			return err
 		}
 		epochs, err := sessions.WithTx(tx).EndAll(ctx, user, revoke.WithReason("password changed"))

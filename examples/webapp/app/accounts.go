@@ -38,7 +38,7 @@ type account struct {
 
 const (
 	accountByName = "SELECT id::text, name, password_hash, revoke.epochs($1, id::text) FROM accounts WHERE name = $2"
-	accountByID   = "SELECT id::text, name, password_hash, revoke.epochs($1, id::text) FROM accounts WHERE id::text = $2"
+	accountByID   = "SELECT id::text, name, password_hash, revoke.epochs($1, id::text) FROM accounts WHERE id = $2"
 )
 
 var (

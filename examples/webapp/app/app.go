@@ -100,7 +100,7 @@ func (a *App) Handler(stopping context.Context) http.Handler {
 	mux.Handle("POST /sign-out", a.logout)
 	mux.Handle("POST /refresh", limit(a.refresh)) // for page.js
 	mux.Handle("GET /events", a.guard.Require(a.watcher.Watch(a.events(stopping))))
-	mux.Handle("GET /static/", http.FileServerFS(files))
+	mux.Handle("GET /static/{file}", http.FileServerFS(files)) // and no list of them
 	return secure(mux)
 }
 

@@ -172,6 +172,49 @@ func TestDevices(t *testing.T) {
 	bob.shows(t, 200, "This device", "GET", "/")
 }
 
+// TestSignInEndsTheSessionBefore: a browser that was another user's does not become that user's
+// again when its session is ended elsewhere.
+func TestSignInEndsTheSessionBefore(t *testing.T) {
+	t.Parallel()
+	_, app := newApp(t)
+	shared, phone := newBrowser(app), newBrowser(app)
+	shared.signUp(t, "ada")
+	shared.signUp(t, "bob")
+	shared.signIn(t, "bob", password)
+	if len(shared.cookies) != 2 {
+		t.Errorf("after three sessions the browser has %d cookies, want those of the last one", len(shared.cookies))
+	}
+	phone.signIn(t, "bob", password)
+	if ids := phone.sessionIDs(t); len(ids) != 1 {
+		t.Errorf("bob has %d other devices, want one", len(ids))
+	}
+	phone.leads(t, "/?others", "POST", "/devices/end-others")
+	shared.leads(t, "/sign-in?return_to=%2F", "GET", "/")
+	phone.signIn(t, "ada", password)
+	if ids := phone.sessionIDs(t); len(ids) != 0 {
+		t.Errorf("ada has %d other devices, want none", len(ids))
+	}
+}
+
+// TestAccountsByIndex finds accounts by indexes alone. Without the setting a table of a few rows is
+// read as a whole.
+func TestAccountsByIndex(t *testing.T) {
+	t.Parallel()
+	a, app := newApp(t)
+	testkit.Exec(t, a.pool, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET enable_seqscan = off', current_database()); END $$")
+	a.pool.Reset()
+	b := newBrowser(app)
+	b.signUp(t, "ada")
+	b.shows(t, 200, "This device", "GET", "/")
+	b.leads(t, "/?password", "POST", "/password", "password", password, "new-password", changed)
+	b.signIn(t, "ada", changed)
+	a.pool.Reset() // a connection that ends hands in its statistics
+	testkit.Eventually(t, "each of the four statements uses an index", func() bool {
+		const scans = "SELECT coalesce(sum(idx_scan), 0)::int FROM pg_stat_user_tables WHERE relname = 'accounts'"
+		return testkit.QueryOne[int](t, a.pool, scans) == 4
+	})
+}
+
 // TestPasswordChange ends the other sessions, and the old password with them.
 func TestPasswordChange(t *testing.T) {
 	t.Parallel()
@@ -315,4 +358,5 @@ func TestPages(t *testing.T) {
 			t.Errorf("%s is answered with %d", file, w.Code)
 		}
 	}
+	b.shows(t, 404, "There is no such page", "GET", "/static/")
 }

@@ -14,8 +14,11 @@ import (
 // in which one customer has all addresses.
 func network(device session.Device) string {
 	ip, err := netip.ParseAddr(device.Address)
-	if err != nil || ip.Is4() {
+	if err != nil {
 		return device.Address
+	}
+	if ip = ip.Unmap(); ip.Is4() { // a proxy may write ::ffff:192.0.2.1
+		return ip.String()
 	}
 	return netip.PrefixFrom(ip, 64).Masked().String()
 }

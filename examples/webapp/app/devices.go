@@ -25,7 +25,7 @@ type device struct {
 func (a *App) devices(w http.ResponseWriter, r *http.Request) error {
 	token, _ := revokehttp.TokenFromContext(r.Context())
 	var name string
-	if err := a.pool.QueryRow(r.Context(), "SELECT name FROM accounts WHERE id::text = $1", token.Subject).Scan(&name); err != nil {
+	if err := a.pool.QueryRow(r.Context(), "SELECT name FROM accounts WHERE id = $1", token.Subject).Scan(&name); err != nil {
 		return err
 	}
 	list, err := a.sessions.List(r.Context(), token.User())

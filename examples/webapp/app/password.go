@@ -41,7 +41,7 @@ func (a *App) changePassword(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		tag, err := tx.Exec(ctx, "UPDATE accounts SET password_hash = $2 WHERE id::text = $1 AND password_hash = $3",
+		tag, err := tx.Exec(ctx, "UPDATE accounts SET password_hash = $2 WHERE id = $1 AND password_hash = $3",
 			checked.id, hash, checked.hash)
 		if err == nil && tag.RowsAffected() == 0 {
 			err = errPassword

@@ -137,7 +137,7 @@ func TestTooManyGuesses(t *testing.T) {
 func TestNetwork(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
-		"192.0.2.1": "192.0.2.1", "2001:db8:1:2:3::4": "2001:db8:1:2::/64", "": "",
+		"192.0.2.1": "192.0.2.1", "2001:db8:1:2:3::4": "2001:db8:1:2::/64", "::ffff:192.0.2.1": "192.0.2.1", "fe80::1%eth0": "fe80::/64", "": "",
 	} {
 		if got := network(session.Device{Address: address}); got != want {
 			t.Errorf("%q is in %q, want %q", address, got, want)
