@@ -44,7 +44,7 @@ type account struct {
 
 const (
 	byName = "SELECT id, password_hash, revoke.epochs($1, id::text) FROM accounts WHERE name = $2"
-	byID   = "SELECT id, password_hash, revoke.epochs($1, id::text) FROM accounts WHERE id::text = $2"
+	byID   = "SELECT id, password_hash, revoke.epochs($1, id::text) FROM accounts WHERE id = $2"
 )
 
 // check returns the account that the password fits. A caller without the password does not learn

@@ -97,7 +97,7 @@ func (a *app) signIn(w http.ResponseWriter, r *http.Request) error {
 func (a *app) me(w http.ResponseWriter, r *http.Request) error {
 	token, _ := revokehttp.TokenFromContext(r.Context())
 	var name string
-	if err := a.pool.QueryRow(r.Context(), "SELECT name FROM accounts WHERE id::text = $1", token.Subject).Scan(&name); err != nil {
+	if err := a.pool.QueryRow(r.Context(), "SELECT name FROM accounts WHERE id = $1", token.Subject).Scan(&name); err != nil {
 		return err
 	}
 	writeText(w, "hello, "+name)
@@ -138,7 +138,7 @@ func (a *app) changePassword(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		const update = "UPDATE accounts SET password_hash = $3 WHERE id::text = $1 AND password_hash = $2"
+		const update = "UPDATE accounts SET password_hash = $3 WHERE id = $1 AND password_hash = $2"
 		tag, err := tx.Exec(ctx, update, user.Subject, checked.hash, hash)
 		if err == nil && tag.RowsAffected() == 0 {
 			err = errCredentials
