@@ -292,9 +292,17 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "refresh_cookie.go", Tests: "TestRefreshAsksAboutTheNewest",
 			Edits: []string{"return all[:min(len(all), maxRefreshCookies)]", "return all[max(0, len(all)-maxRefreshCookies):]"},
 		},
+		"logout by refresh: the oldest of many sessions lives on": {
+			File: "refresh_cookie.go", Tests: "TestEndsMany",
+			Edits: []string{"const maxEnded = 256", "const maxEnded = maxRefreshCookies"},
+		},
+		"logout by refresh: a request ends any number": {
+			File: "refresh_cookie.go", Tests: "TestEndsMany",
+			Edits: []string{"const maxEnded = 256", "const maxEnded = 256 << 20"},
+		},
 		"sign-in: the session before lives on": {
 			File: "refresh_logout.go", Tests: "TestEndSessions",
-			Edits: []string{"	presented := few(h.cookies(r))\n	for _, text", "	presented := few(nil)\n	for _, text"},
+			Edits: []string{"	presented := h.ending(r)\n	for _, text", "	presented := few(nil)\n	for _, text"},
 		},
 		"sign-in: a cookie of a session that may live is deleted": {
 			File: "refresh_logout.go", Tests: "TestEndSessions",

@@ -18,6 +18,10 @@ const tagLength = 16
 // browser has one, and perhaps some of sessions that were replaced.
 const maxRefreshCookies = 32
 
+// maxEnded bounds how many of them a logout ends. Browsers keep 180 cookies of a host, so that a
+// logout leaves no session out.
+const maxEnded = 256
+
 // refreshCookie is a refresh cookie of a request.
 type refreshCookie struct{ name, value string }
 
@@ -91,6 +95,12 @@ func (h *Refresh) cookies(r *http.Request) (all []refreshCookie) {
 
 // few returns the first maxRefreshCookies of refresh cookies.
 func few(all []refreshCookie) []refreshCookie { return all[:min(len(all), maxRefreshCookies)] }
+
+// ending returns the refresh cookies of which a logout ends the sessions.
+func (h *Refresh) ending(r *http.Request) []refreshCookie {
+	all := h.cookies(r)
+	return all[:min(len(all), maxEnded)]
+}
 
 // candidates returns the refresh cookies that may be used, in the order in which they are tried.
 func (h *Refresh) candidates(r *http.Request) []refreshCookie {

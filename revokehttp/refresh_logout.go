@@ -72,7 +72,7 @@ func (h *Refresh) Logout(sessions SessionEnder, opts ...LogoutOption) (http.Hand
 // end ends the sessions of a request. It returns the access token, and the names of the refresh
 // cookies that are good for nothing.
 func (h *Refresh) end(r *http.Request, sessions SessionEnder, o *logoutOptions) (revoke.Token, []string, error) {
-	cookies := few(h.cookies(r))
+	cookies := h.ending(r)
 	text, _, err := h.guard.credentials(r)
 	switch crossOrigin := h.guard.checkOrigin(r); {
 	case errors.Is(err, ErrNoToken) && len(cookies) > 0:
@@ -108,7 +108,7 @@ func (h *Refresh) end(r *http.Request, sessions SessionEnder, o *logoutOptions) 
 // outcome, such as revoke.ErrUnavailable: then a session may live, and no cookie is deleted. The
 // options are those of [SessionEnder]; the reason is "signed in again" by default.
 func (h *Refresh) EndSessions(w http.ResponseWriter, r *http.Request, sessions SessionEnder, opts ...revoke.RevokeOption) error {
-	presented := few(h.cookies(r))
+	presented := h.ending(r)
 	for _, text := range h.guard.cookies(r) {
 		presented = append(presented, refreshCookie{value: text})
 	}

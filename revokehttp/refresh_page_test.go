@@ -2,6 +2,7 @@ package revokehttp_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -384,6 +385,48 @@ func TestEndSessions(t *testing.T) {
 			slices.Sort(living)
 			if left := browser.refreshTokens(); !slices.Equal(living, c.living) || !slices.Equal(left, c.left) {
 				t.Errorf("%q live and %q are left; want %q and %q", living, left, c.living, c.left)
+			}
+		})
+	}
+}
+
+// TestEndsMany ends every session that a browser can have cookies of, and bounds what another
+// client can cause.
+func TestEndsMany(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*app, http.ResponseWriter, *http.Request){
+		"logout": func(a *app, w http.ResponseWriter, r *http.Request) {
+			testkit.Value(a.refresh.Logout(a.sessions))(t).ServeHTTP(w, r)
+		},
+		"sign-in": func(a *app, w http.ResponseWriter, r *http.Request) {
+			testkit.Must(t, a.refresh.EndSessions(w, r, a.sessions))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, browser := newCookieApp(t), jar{}
+			for range 180 {
+				browser.signIn(t, a)
+			}
+			w := httptest.NewRecorder()
+			end(a, w, browser.request("POST", "/", "Sec-Fetch-Site", sameOrigin))
+			for sid, row := range a.sessions.families {
+				if row.over != session.Ended {
+					t.Fatalf("%s is %q", sid, row.over)
+				}
+			}
+			browser.take(t, w)
+			if left := browser.refreshTokens(); w.Code >= 300 || len(left) != 0 {
+				t.Errorf("%d, and %d cookies are left", w.Code, len(left))
+			}
+			var many jar
+			for i := range 1000 {
+				many = append(many, &http.Cookie{Name: fmt.Sprintf("__Host-refresh-%016x", i), Value: "forged"})
+			}
+			w = httptest.NewRecorder()
+			end(a, w, many.request("POST", "/", "Sec-Fetch-Site", sameOrigin))
+			if n := len(cookies(t, w)); n > 257 { // with the guard's
+				t.Errorf("%d cookies of one request are looked at", n)
 			}
 		})
 	}
