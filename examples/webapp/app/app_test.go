@@ -312,7 +312,10 @@ func TestRefusals(t *testing.T) {
 	a.pool.Close()
 	before := len(b.cookies)
 	for _, path := range []string{"/sign-in", "/sign-up", "/sign-out", "/password", "/devices/end", "/devices/end-others", "/refresh"} {
-		b.shows(t, 503, "You are still signed in.", "POST", path, "name", "ada", "password", password, "new-password", changed)
+		page := b.shows(t, 503, "You are still signed in.", "POST", path, "name", "ada", "password", password, "new-password", changed)
+		if strings.Contains(page, `href="/devices/`) {
+			t.Errorf("the answer to %s links to a page that there is not: %s", path, page)
+		}
 	}
 	b.shows(t, 503, "You are still signed in.", "GET", "/")
 	if len(b.cookies) != before {
