@@ -17,7 +17,7 @@
 // # The tokens
 //
 // An access token is a JWT of the typ at+jwt with a jti, the sid of its session and the
-// epoch claim. A validator accepts it for some 15 minutes, and refuses it when the token,
+// epoch claim. A validator accepts it for 12 to 15 minutes, and refuses it when the token,
 // its session, its user or the issuer was revoked. A refresh token is a JWT of the typ
 // rt+jwt with the sid, the client, its generation and the epochs, and no jti. Nothing
 // secret is stored: who reads the database can make no token of it.
