@@ -390,6 +390,23 @@ func TestEndSessions(t *testing.T) {
 	}
 }
 
+// TestLateAnswerAfterASignIn has cookies of the session before the sign-in. The browser stays in the
+// session of the sign-in.
+func TestLateAnswerAfterASignIn(t *testing.T) {
+	t.Parallel()
+	a, browser := newCookieApp(t), jar{}
+	browser.signIn(t, a)
+	late := testkit.Serve(a.refresh, browser.script())
+	w := httptest.NewRecorder()
+	testkit.Must(t, a.refresh.EndSessions(w, browser.request("POST", "/sign-in", navigation(sameOrigin)...), a.sessions))
+	testkit.Must(t, a.refresh.SetCookies(w, a.sessions.start()))
+	browser.take(t, w)
+	browser.take(t, late)
+	if got := open(t, a, &browser); got != "s2" || len(browser.refreshTokens()) != 1 {
+		t.Errorf("the page shows %q, with %q", got, browser.refreshTokens())
+	}
+}
+
 // TestEndsMany ends every session that a browser can have cookies of, and bounds what another
 // client can cause.
 func TestEndsMany(t *testing.T) {
