@@ -150,6 +150,9 @@ func TestBrowserRefresh(t *testing.T) {
 			defer mu.Unlock()
 			return len(asked) == 1
 		})
+		// A navigation that is still under way would abort the next one. SameSite has withheld the
+		// cookies.
+		testkit.Eventually(t, "the answer", func() bool { return strings.Contains(shows(), "Unauthorized") })
 		if got := sessions.now(); got != 4 {
 			t.Errorf("generation %d", got)
 		}
