@@ -390,8 +390,8 @@ func TestEndSessions(t *testing.T) {
 	}
 }
 
-// TestLateAnswerAfterASignIn has cookies of the session before the sign-in. The browser stays in the
-// session of the sign-in.
+// TestLateAnswerAfterASignIn sets cookies of the session before the sign-in. The browser stays in
+// the session of the sign-in.
 func TestLateAnswerAfterASignIn(t *testing.T) {
 	t.Parallel()
 	a, browser := newCookieApp(t), jar{}
