@@ -81,8 +81,10 @@ func (r *lister) add(c *postgres.Columns) {
 }
 
 // Forget blanks what is stored of the devices of the user: labels, user agents, addresses
-// and attributes. It is for a user who is deleted, beside EndAll: a refresh stores them
-// again. The error matches revoke.ErrUnavailable, or no sentinel where the user is invalid.
+// and attributes. It is for a user who is deleted, beside EndAll: a refresh that begins after
+// it stores them again, one that is under way does not. A session that another transaction has
+// started and not committed keeps its details. The error matches revoke.ErrUnavailable, or no
+// sentinel where the user is invalid.
 func (s *Sessions) Forget(ctx context.Context, user revoke.User) error {
 	return s.inTx(ctx, "Forget", func(t *Tx) error { return t.Forget(ctx, user) })
 }

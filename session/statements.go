@@ -98,9 +98,13 @@ SELECT {columns} FROM told AS t LEFT JOIN {schema}.sessions AS s ON s.key {=} $1
 // winner, and refreshed_at is read off the clock after the last wait: what the SET list of
 // an UPDATE computes before a wait stands where the transaction that it waited for was
 // rolled back.
+//
+// What Forget has blanked since the snapshot stays blank: nothing else writes a row and leaves its
+// generation, its refreshed_at and its end as they are. Forget writes the rows that are blank, too,
+// so that the version of the row tells.
 const refreshSQL = `WITH {seen},
 seen AS MATERIALIZED (
-    SELECT s.*, CASE
+    SELECT s.*, s.xmin AS version, CASE
         WHEN s.ended_at IS NOT NULL OR s.cnf IS NOT NULL OR coalesce(s.client, '') {<>} ({decoded $7::pg_catalog.text})
           OR s.expires_at {<=} t.now OR (coalesce(s.refreshed_at, s.started_at) {+} {seconds $8}) {<=} t.now
           OR t.session_since IS NOT NULL OR coalesce(t.user_since, 0) {>} $5::bigint OR coalesce(t.issuer_since, 0) {>} $6::bigint
@@ -112,7 +116,7 @@ seen AS MATERIALIZED (
         ELSE 'none' END AS action
     FROM told AS t, {schema}.sessions AS s WHERE s.key {=} $1::pg_catalog.uuid AND s.user_key {=} $2::pg_catalog.uuid),
 locked AS MATERIALIZED (
-    SELECT s.key, n.action FROM {schema}.sessions AS s JOIN seen AS n ON s.key {=} n.key
+    SELECT s.key, n.action, s.xmin {<>} n.version AS forgotten FROM {schema}.sessions AS s JOIN seen AS n ON s.key {=} n.key
     WHERE n.action {<>} 'none' AND s.generation {=} n.generation AND s.ended_at IS NULL
       AND (s.refreshed_at {=} n.refreshed_at OR s.refreshed_at IS NULL AND n.refreshed_at IS NULL)
     FOR NO KEY UPDATE OF s),
@@ -120,10 +124,10 @@ written AS (
     UPDATE {schema}.sessions AS s SET
         generation = CASE WHEN l.action {=} 'rotate' THEN $4::bigint {+} 1 ELSE $4::bigint END,
         refreshed_at = pg_catalog.clock_timestamp(),
-        label = coalesce({note $10}, s.label),
-        user_agent = {note $11},
-        address = {note $12},
-        attributes = coalesce(({note $13})::pg_catalog.jsonb, s.attributes)
+        label = CASE WHEN l.forgotten THEN s.label ELSE coalesce({note $10}, s.label) END,
+        user_agent = CASE WHEN l.forgotten THEN s.user_agent ELSE {note $11} END,
+        address = CASE WHEN l.forgotten THEN s.address ELSE {note $12} END,
+        attributes = CASE WHEN l.forgotten THEN s.attributes ELSE coalesce(({note $13})::pg_catalog.jsonb, s.attributes) END
     FROM locked AS l WHERE s.key {=} l.key
     RETURNING s.refreshed_at)
 SELECT {columns}, coalesce(s.action, ''), coalesce(({micros w.refreshed_at})::pg_catalog.text, '')
@@ -175,7 +179,6 @@ ORDER BY s.key {=} $5::pg_catalog.uuid DESC, s.started_at DESC, s.key OFFSET $4:
 const forgetSQL = `WITH written AS (
     UPDATE {schema}.sessions AS s SET label = NULL, user_agent = NULL, address = NULL, attributes = NULL
     WHERE s.user_key {=} $1::pg_catalog.uuid
-      AND (s.label IS NOT NULL OR s.user_agent IS NOT NULL OR s.address IS NOT NULL OR s.attributes IS NOT NULL)
     RETURNING s.key)
 SELECT {circumstances}, (SELECT pg_catalog.count(*)::pg_catalog.text FROM written)`
 

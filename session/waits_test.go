@@ -37,6 +37,9 @@ func (a *app) whileHeld(hold func(tx pgx.Tx) error, call func(ctx context.Contex
 		answered <- answer{tokens, err}
 	}()
 	testkit.Eventually(a.t, "the call waits", func() bool {
+		if len(answered) > 0 {
+			a.t.Fatalf("the call has not waited: %+v", <-answered)
+		}
 		return testkit.QueryOne[int](a.t, a.pool, "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))", pid) > 0
 	})
 	testkit.Must(a.t, end(tx))
@@ -59,6 +62,15 @@ func commit(ctx context.Context) func(tx pgx.Tx) error {
 // refreshing is a call of Refresh.
 func (a *app) refreshing(tokens session.Tokens) func(ctx context.Context) (session.Tokens, error) {
 	return func(ctx context.Context) (session.Tokens, error) { return a.Refresh(ctx, tokens.Refresh, browser) }
+}
+
+// wantForgotten wants nothing of the device in the row.
+func (a *app) wantForgotten(tokens session.Tokens) {
+	a.t.Helper()
+	if !testkit.QueryOne[bool](a.t, a.pool, `SELECT label IS NULL AND user_agent IS NULL AND address IS NULL AND attributes IS NULL
+		FROM revoke.sessions WHERE sid = $1`, tokens.Session.ID) {
+		a.t.Errorf("the row has the device: %s", a.state(tokens))
+	}
 }
 
 // TestWaits is a refresh that waits for another transaction with its row. Each case has the
@@ -127,6 +139,39 @@ func TestWaits(t *testing.T) {
 			if got.err != nil || got.tokens.Outcome != session.Rotated || a.generation(first) != 2 {
 				t.Errorf("%+v, generation %d", got, a.generation(first))
 			}
+			a.wantForgotten(first)
+			a.pass(first, grace)
+			a.rotates(got.tokens)
+			if state := a.state(first); !strings.Contains(state, browser.Address) {
+				t.Errorf("the next refresh has not stored the device: %s", state)
+			}
+		}},
+		{"a user is deleted meanwhile", func(a *app) {
+			t := a.t
+			named := session.Device{Label: "phone", UserAgent: "App/1", Address: "192.0.2.7", Attributes: map[string]string{"place": "Bern"}}
+			// The row of a device that was not known before is as blank as one that was forgotten.
+			for _, device := range []session.Device{named, {}} {
+				first := testkit.Value(a.Start(t.Context(), a.user, testkit.Value(a.store.Epochs(t.Context(), a.user))(t), device))(t)
+				got := a.whileHeld(func(tx pgx.Tx) error {
+					_, err := a.WithTx(tx).EndAll(t.Context(), a.user)
+					return errors.Join(err, a.WithTx(tx).Forget(t.Context(), a.user))
+				}, func(ctx context.Context) (session.Tokens, error) { return a.Refresh(ctx, first.Refresh, named) }, commit(t.Context()))
+				testkit.Must(t, got.err)
+				a.wantForgotten(first)
+				a.fails(first, session.Revoked)
+				a.fails(got.tokens, session.Revoked)
+			}
+		}},
+		{"a device is forgotten behind a rotation that has not committed", func(a *app) {
+			t := a.t
+			first := testkit.Value(a.Start(t.Context(), a.user, revoke.Epochs{}, session.Device{}))(t)
+			got := a.whileHeld(func(tx pgx.Tx) error {
+				_, err := tx.Exec(t.Context(), "UPDATE revoke.sessions SET generation = 2, refreshed_at = clock_timestamp(), address = '192.0.2.7' WHERE sid = $1",
+					first.Session.ID)
+				return err
+			}, func(ctx context.Context) (session.Tokens, error) { return session.Tokens{}, a.Forget(ctx, a.user) }, commit(t.Context()))
+			testkit.Must(t, got.err)
+			a.wantForgotten(first)
 		}},
 		{"a clock that was set back is mended only on an unchanged row", func(a *app) {
 			t := a.t
