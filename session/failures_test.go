@@ -39,6 +39,12 @@ func (r *remote) keys() session.Keys {
 	})
 }
 
+// stamp is a signer that signs everything with this.
+type stamp string
+
+// Sign implements session.Signer.
+func (s stamp) Sign(context.Context, []byte) ([]byte, error) { return []byte(s), nil }
+
 // signing is the app with another signer in it.
 func (a *app) signing(keys session.Keys, opts ...session.Option) *app {
 	a.t.Helper()
@@ -197,6 +203,50 @@ func TestFailures(t *testing.T) {
 			a.pass(first, grace)
 			broken.fails(first, session.Replayed)
 			a.fails(second, session.Ended)
+		}},
+		{"a replay while the signer hangs", func(a *app) {
+			hangs := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+			for _, broken := range []*app{
+				a.signing((&remote{hangs}).keys(), session.WithGrace(12*time.Second)),
+				a.with(session.WithGrace(12*time.Second), session.WithClaims(func(ctx context.Context, _ session.Grant) (map[string]any, error) {
+					return nil, hangs(ctx)
+				})),
+			} {
+				first := a.start()
+				second := a.rotates(first)
+				a.pass(first, grace)
+				broken.fails(first, session.Replayed)
+				a.fails(second, session.Ended)
+			}
+		}},
+		{"a replay by a client that hangs up while its token is signed", func(a *app) {
+			t := a.t
+			first := a.start()
+			second := a.rotates(first)
+			a.pass(first, grace)
+			ctx, cancel := context.WithCancel(t.Context())
+			broken := a.signing((&remote{func(ctx context.Context) error { cancel(); return ctx.Err() }}).keys())
+			_, err := broken.Refresh(ctx, first.Refresh, browser)
+			testkit.WantError(t, err, revoke.ErrRevoked)
+			a.fails(second, session.Ended)
+		}},
+		{"a signer whose signature is none", func(a *app) {
+			t := a.t
+			first := a.start()
+			before := a.state(first)
+			public := testkit.TestKeys().Ed.Public()
+			for _, signature := range []string{"", "no signature", strings.Repeat("x", ed25519.SignatureSize)} {
+				broken := a.signing(session.StaticKeys(session.Key{ID: "1", Method: jwt.SigningMethodEdDSA, Private: stamp(signature), Public: public}))
+				if failed := broken.failure(first, session.Unavailable); !strings.Contains(failed.Error(), "does not verify") {
+					t.Errorf("%v", failed)
+				}
+				_, err := broken.Start(t.Context(), a.user, revoke.Epochs{}, browser)
+				testkit.WantError(t, err, revoke.ErrUnavailable)
+			}
+			if after := a.state(first); after != before {
+				t.Errorf("%s became %s", before, after)
+			}
+			a.wantListed(first)
 		}},
 		{"a failover that lost the rotation", func(a *app) {
 			t := a.t

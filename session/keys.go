@@ -3,6 +3,8 @@ package session
 import (
 	"context"
 	"crypto"
+	"crypto/ed25519"
+	"crypto/hmac"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -12,6 +14,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/pgrevoke/revoke"
+	"github.com/pgrevoke/revoke/internal/absent"
 	"github.com/pgrevoke/revoke/internal/strictjwt"
 )
 
@@ -29,7 +32,8 @@ func StaticKeys(keys ...Key) Keys {
 	return func(context.Context) ([]Key, error) { return keys, nil }
 }
 
-// Key is a key by its kid.
+// Key is a key by its kid. Private and Public are of one pair: tokens that do not verify by Public
+// are not handed out.
 type Key struct {
 	ID      string            // kid, unique among the keys
 	Method  jwt.SigningMethod // a token with this kid and another alg is refused
@@ -39,7 +43,9 @@ type Key struct {
 
 // Signer signs with a key that is kept elsewhere, such as in a KMS. The signature is as JWS
 // has it (RFC 7518 §3): for ECDSA r and s side by side, not ASN.1. An error makes the call
-// fail, and leaves the session as it is. It may be called from several goroutines.
+// fail, and leaves the session as it is. So does a signature that Public does not verify. A
+// refresh waits for a twelfth of the grace at most, for all that it signs. It may be called
+// from several goroutines.
 type Signer interface {
 	Sign(ctx context.Context, signingString []byte) (signature []byte, err error)
 }
@@ -100,24 +106,66 @@ func (k *Key) complete(algorithms []string) error {
 	if err := strictjwt.CheckID("its ID", k.ID); err != nil {
 		return err
 	}
-	if k.Method == nil {
+	if absent.Is(k.Method) {
 		return errors.New("it has no Method")
 	}
 	if !slices.Contains(algorithms, k.Method.Alg()) {
 		return fmt.Errorf("its algorithm %s is none of %q: see WithAlgorithms", k.Method.Alg(), algorithms)
 	}
-	if k.Public == nil {
-		switch private := k.Private.(type) {
-		case []byte:
-			k.Public = private
-		case crypto.Signer:
-			k.Public = private.Public()
-		}
+	derived, err := k.derived()
+	if err != nil {
+		return err
+	}
+	given := k.Public
+	if given == nil {
+		k.Public = derived
 	}
 	if err := strictjwt.CheckKey(k.Method, k.Public); err != nil {
 		return fmt.Errorf("its Public cannot be used: %w", err)
 	}
+	// Tokens that no validator accepts would sign out every user who refreshes.
+	if given == nil || derived == nil {
+		return nil
+	}
+	if err := strictjwt.CheckKey(k.Method, derived); err != nil {
+		return fmt.Errorf("its Private cannot be used: %w", err)
+	}
+	if !isSame(derived, given) {
+		return errors.New("its Public is not that of its Private")
+	}
 	return nil
+}
+
+// derived returns the public part of Private, nil where there is no Private, or none to derive it
+// from.
+func (k *Key) derived() (any, error) {
+	if k.Private != nil && absent.Is(k.Private) {
+		return nil, fmt.Errorf("its Private is a nil %T", k.Private)
+	}
+	switch private := k.Private.(type) {
+	case []byte:
+		return private, nil
+	case ed25519.PrivateKey:
+		if len(private) != ed25519.PrivateKeySize {
+			return nil, fmt.Errorf("its Private is an ed25519.PrivateKey of %d bytes, not %d", len(private), ed25519.PrivateKeySize)
+		}
+		return private.Public(), nil
+	case crypto.Signer:
+		return private.Public(), nil
+	}
+	return nil, nil //nolint:nilnil // a Signer, or a key that only verifies
+}
+
+// isSame reports whether two public keys, or two secrets, are equal.
+func isSame(derived, given any) bool {
+	if secret, ok := derived.([]byte); ok {
+		other, ok := given.([]byte)
+		return ok && hmac.Equal(secret, other)
+	}
+	key, ok := derived.(interface {
+		Equal(other crypto.PublicKey) bool
+	})
+	return ok && key.Equal(given)
 }
 
 // key returns the key of a token, for golang-jwt. An outage of the source is the server's
@@ -171,6 +219,9 @@ func (k Key) sign(ctx context.Context, typ string, claims jwt.Claims) (string, e
 	signature, err := signer.Sign(ctx, []byte(text))
 	if err != nil {
 		return "", err
+	}
+	if err := strictjwt.CheckSignature(k.Method, text, signature, k.Public); err != nil {
+		return "", fmt.Errorf("the Signer's signature does not verify by Public: %w", err)
 	}
 	return text + "." + base64.RawURLEncoding.EncodeToString(signature), nil
 }

@@ -160,7 +160,8 @@ func publicKeyAlgorithms() []string {
 // asked at each start and at each refresh, before the database is, so it may query it by
 // the same pool; by the methods of [Tx] it is asked within their transaction. It may not
 // return a claim that the package sets, nor one that is registered for a purpose of its
-// own. Its error makes the call fail, and leaves the session as it is. Default: none.
+// own. Its error makes the call fail, and leaves the session as it is. A refresh waits for it
+// and for the signatures for a twelfth of the grace at most, by ctx. Default: none.
 func WithClaims(claims func(ctx context.Context, grant Grant) (map[string]any, error)) Option {
 	return func(c *config) error {
 		if claims == nil {

@@ -14,7 +14,8 @@ import (
 )
 
 // Refresh answers a refresh token with an access token and, mostly, a refresh token. It is
-// one round trip, and takes a sixth of the grace at most.
+// one round trip, and takes a sixth of the grace at most, of which the keys, the claims of the app
+// and the signatures may take half.
 //
 // The current refresh token rotates, once in a grace at most: of any number of calls one
 // gets the next generation (Rotated). While the last rotation is younger than the grace,
@@ -46,8 +47,9 @@ func (s *Sessions) Refresh(ctx context.Context, refreshToken string, device Devi
 		}
 		if seen := r.first; seen != nil && seen.found {
 			event.Behind = seen.generation - r.presented.generation
-			event.OtherAgent = !s.withoutDetails && seen.agent != r.device.UserAgent
-			event.OtherAddress = !s.withoutDetails && seen.address != r.device.Address
+			stored := !s.withoutDetails && (seen.agent != "" || seen.address != "")
+			event.OtherAgent = stored && seen.agent != r.device.UserAgent
+			event.OtherAddress = stored && seen.address != r.device.Address
 		}
 		for _, hook := range s.hooks {
 			hook.OnRefresh(ctx, event)
@@ -99,13 +101,15 @@ func (r *refresh) answer(ctx context.Context, text string, device Device) (Token
 	}
 	next := presented
 	next.generation++
-	m, err := r.materialFor(ctx, next, false)
+	signing, stop := context.WithDeadline(ctx, r.arrived.Add(r.deadline()/2))
+	defer stop()
+	m, err := r.materialFor(signing, next, false)
 	if err != nil {
-		return Tokens{}, r.unsigned(ctx, caller, err)
+		return Tokens{}, r.unsigned(caller, err)
 	}
-	tokens, err := r.mint(ctx, next, m)
+	tokens, err := r.mint(signing, next, m)
 	if err != nil {
-		return Tokens{}, r.unsigned(ctx, caller, err)
+		return Tokens{}, r.unsigned(caller, err)
 	}
 	seen, err := r.rotate(ctx)
 	if postgres.IsRetryable(err) && !postgres.OfLostRow(err) {
@@ -159,9 +163,12 @@ func (r *refresh) isReplay(seen *sighting, waited time.Duration) bool {
 }
 
 // unsigned is the failure of a refresh if its tokens cannot be made. The session may be over
-// all the same, and a replay ends it. Nothing else is written.
-func (r *refresh) unsigned(ctx, caller context.Context, cause error) *RefreshError {
-	seen, err := r.look(ctx)
+// all the same, and a replay ends it. Nothing else is written. The look has a time of its own,
+// because a signer that hangs, or a client that has hung up, hides no replay.
+func (r *refresh) unsigned(caller context.Context, cause error) *RefreshError {
+	looking, cancel := context.WithTimeout(context.WithoutCancel(caller), r.deadline()/2)
+	defer cancel()
+	seen, err := r.look(looking)
 	if err != nil {
 		return r.because(Unavailable, cause)
 	}

@@ -148,6 +148,14 @@ func TestKeysChange(t *testing.T) {
 		{"no method", []session.Key{{ID: "1", Private: ec}}, "no Method"},
 		{"a method of another kind", []session.Key{{ID: "1", Method: jwt.SigningMethodHS256, Private: testkit.TestKeys().Secret}}, "WithAlgorithms"},
 		{"another curve", []session.Key{{ID: "1", Method: jwt.SigningMethodES256, Private: weak}}, "P-256"},
+		{"a method that is nil", []session.Key{{ID: "1", Method: (*jwt.SigningMethodECDSA)(nil), Private: ec}}, "no Method"},
+		{"a private key that is nil", []session.Key{{ID: "1", Method: jwt.SigningMethodES256, Private: (*ecdsa.PrivateKey)(nil)}}, "nil *ecdsa.PrivateKey"},
+		{"a signer that is nil", []session.Key{{ID: "1", Method: jwt.SigningMethodES256, Private: (*remote)(nil), Public: ec.Public()}}, "nil *session_test.remote"},
+		{"a private key that is empty", []session.Key{{ID: "1", Method: jwt.SigningMethodES256, Private: &ecdsa.PrivateKey{}, Public: ec.Public()}}, "its Private cannot be used"},
+		{"a private key that is too short", []session.Key{{ID: "1", Method: jwt.SigningMethodEdDSA, Private: ed25519.PrivateKey("short")}}, "of 5 bytes, not 64"},
+		{"a public key of another private key", []session.Key{
+			{ID: "1", Method: jwt.SigningMethodEdDSA, Private: private, Public: testkit.TestKeys().Ed.Public()},
+		}, "not that of its Private"},
 		{"a signer without a public key", []session.Key{{ID: "1", Method: jwt.SigningMethodES256, Private: &remote{}}}, "its Public cannot be used"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -172,6 +180,20 @@ func TestSecrets(t *testing.T) {
 	a.accepts(a.rotates(first), true)
 	if public := testkit.Value(a.PublicKeys(t.Context()))(t); len(public) != 0 {
 		t.Errorf("PublicKeys = %+v", public)
+	}
+	for _, test := range []struct {
+		public any
+		want   string
+	}{
+		{testkit.TestKeys().Secret, ""},
+		{append([]byte("x"), testkit.TestKeys().Secret...), "not that of its Private"},
+	} {
+		key := session.Key{ID: "1", Method: jwt.SigningMethodHS256, Private: testkit.TestKeys().Secret, Public: test.public}
+		b := a.signing(session.StaticKeys(key), session.WithAlgorithms("HS256"))
+		_, err := b.Start(t.Context(), a.user, revoke.Epochs{}, browser)
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("Start = %v, want %q", err, test.want)
+		}
 	}
 }
 
@@ -342,6 +364,10 @@ func TestHooks(t *testing.T) {
 	want("ended", 0, false, false)
 	a.fails(session.Tokens{Refresh: "x"}, session.Invalid)
 	want("invalid", 0, false, false)
+	forgotten := a.start()
+	testkit.Must(t, a.Forget(t.Context(), a.user))
+	a.rotates(forgotten)
+	want("rotated", 0, false, false)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := a.Refresh(ctx, second.Refresh, browser)

@@ -100,6 +100,15 @@ func judgeKeys(method jwt.SigningMethod, allowed []jwt.SigningMethod, keys ...jw
 // [*UnusableKeyError], or nil.
 func CheckKey(method jwt.SigningMethod, key any) error { return unfit(method, key) }
 
+// CheckSignature returns nil if a signature verifies by this method and key, as strictly as in
+// [Reader.Read].
+func CheckSignature(method jwt.SigningMethod, signingString string, signature []byte, key any) error {
+	if pss, ok := method.(*jwt.SigningMethodRSAPSS); ok {
+		method = strictPSS(pss)
+	}
+	return method.Verify(signingString, signature, key)
+}
+
 // isJudged reports whether unfit knows the keys of a method. Those of an app's own signing
 // method say nothing of a key that another method cannot use.
 func isJudged(method jwt.SigningMethod) bool {

@@ -323,6 +323,12 @@ func TestSaltOfPSS(t *testing.T) {
 					t.Errorf("golang-jwt itself refuses it: %v", err)
 				}
 				token, err := newReader(t, keyOf("PS256"), method.Name).Read(text, &kind)
+				dot := strings.LastIndexByte(text, '.')
+				signature, _ := encoding.DecodeString(text[dot+1:])
+				key, _ := keyOf("PS256")(nil)
+				if verified := CheckSignature(method, text[:dot], signature, key); (verified == nil) != (err == nil) {
+					t.Errorf("CheckSignature = %v, Read = %v", verified, err)
+				}
 				if salt == method.Hash.Size() {
 					must(t, err)
 					return
