@@ -103,6 +103,7 @@ func (s *Sessions) EndOthers(ctx context.Context, user revoke.User, sid string, 
 }
 
 // EndOthers is [Sessions.EndOthers] within the transaction. Hand the tokens out after the commit.
+// Roll back after an error: the session may have ended while the call waited for a lock.
 func (t *Tx) EndOthers(ctx context.Context, user revoke.User, sid string, device Device, opts ...revoke.RevokeOption) (Tokens, error) {
 	const operation = "EndOthers"
 	n, err := t.sessions.newcomer(ctx, operation, user, device)
@@ -117,6 +118,10 @@ func (t *Tx) endOthers(ctx context.Context, operation string, n newcomer, sid st
 	user := n.user
 	if _, err := revoke.ScopeSession.Revocation(user.Issuer, sid, opts...); err != nil {
 		return Tokens{}, fmt.Errorf("session: %s: %w", operation, err)
+	}
+	// Nothing is written where the user has no such session, or it is over.
+	if _, err := t.judge(ctx, operation, user, sid); err != nil {
+		return Tokens{}, err
 	}
 	// The rows of the user's epoch and of the session are locked before the session is judged.
 	// Otherwise a revocation of the user, or an end of the session, that commits between the

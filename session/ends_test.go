@@ -93,6 +93,30 @@ func TestEnds(t *testing.T) {
 			}
 			a.rotates(fresh)
 		}},
+		{"a caller who commits after an error has written nothing", func(a *app) {
+			t := a.t
+			one := a.start()
+			a.pass(one, session.DefaultIdleTimeout)
+			for _, sid := range []string{"none", one.Session.ID} {
+				tx := testkit.Value(a.pool.Begin(t.Context()))(t)
+				if _, err := a.WithTx(tx).EndOthers(t.Context(), a.user, sid, browser); err == nil {
+					t.Error("EndOthers = nil")
+				}
+				testkit.Must(t, tx.Commit(t.Context()))
+			}
+			if n := testkit.QueryOne[int](t, a.pool, "SELECT count(*) FROM revoke.revocations WHERE id = $1", a.user.Subject); n != 0 {
+				t.Errorf("%d rows were written", n)
+			}
+		}},
+		{"epochs that are none start nothing", func(a *app) {
+			t := a.t
+			for _, epochs := range []revoke.Epochs{{User: -1}, {Issuer: -1}} {
+				if _, err := a.Start(t.Context(), a.user, epochs, browser); err == nil || errors.Is(err, revoke.ErrUnavailable) {
+					t.Errorf("Start = %v", err)
+				}
+			}
+			a.wantListed()
+		}},
 		{"a session that is over has no successor", func(a *app) {
 			t := a.t
 			for _, test := range []struct {

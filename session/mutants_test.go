@@ -195,6 +195,46 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "list.go", Tests: "TestList",
 			Edits: []string{"usedAt-usedAt%r.lifetime.Microseconds()", "usedAt"},
 		},
+		"a refresh under way stores again what is forgotten": {
+			File: "statements.go", Tests: "TestWaits",
+			Edits: []string{"s.xmin {<>} n.version AS forgotten", "false AS forgotten"},
+		},
+		"a row that is blank is not locked by Forget": {
+			File: "statements.go", Tests: "TestWaits",
+			Edits: []string{
+				"    WHERE s.user_key {=} $1::pg_catalog.uuid\n    RETURNING s.key)",
+				"    WHERE s.user_key {=} $1::pg_catalog.uuid AND (s.user_agent IS NOT NULL OR s.address IS NOT NULL)\n    RETURNING s.key)",
+			},
+		},
+		"a signer that hangs hides a replay": {
+			File: "refresh.go", Tests: "TestFailures",
+			Edits: []string{"context.WithDeadline(ctx, r.arrived.Add(r.deadline()/2))", "context.WithDeadline(ctx, r.arrived.Add(r.deadline()*4))",
+				"context.WithTimeout(context.WithoutCancel(caller), r.deadline()/2)", "context.WithDeadline(caller, r.arrived.Add(r.deadline()))"},
+		},
+		"a client that hangs up hides a replay": {
+			File: "refresh.go", Tests: "TestFailures",
+			Edits: []string{"context.WithTimeout(context.WithoutCancel(caller), r.deadline()/2)", "context.WithTimeout(caller, r.deadline()/2)"},
+		},
+		"a signature is not verified": {
+			File: "keys.go", Tests: "TestFailures",
+			Edits: []string{"strictjwt.CheckSignature(k.Method, text, signature, k.Public)", "error(nil)"},
+		},
+		"a public key may be another's": {
+			File: "keys.go", Tests: "TestKeysChange TestSecrets",
+			Edits: []string{"if !isSame(derived, given) {", "if false {"},
+		},
+		"a failed EndOthers has written": {
+			File: "end.go", Tests: "TestEnds",
+			Edits: []string{"if _, err := t.judge(ctx, operation, user, sid); err != nil {", "if err := error(nil); err != nil {"},
+		},
+		"negative epochs start a session": {
+			File: "start.go", Tests: "TestEnds",
+			Edits: []string{"if epochs.User < 0 || epochs.Issuer < 0 {", "if false {"},
+		},
+		"what was forgotten counts as another device": {
+			File: "refresh.go", Tests: "TestHooks",
+			Edits: []string{"!s.withoutDetails && (seen.agent != \"\" || seen.address != \"\")", "!s.withoutDetails"},
+		},
 		"device details are stored in any case": {
 			File: "device.go", Tests: "TestDevices",
 			Edits: []string{"	if withoutDetails {", "	if false {"},

@@ -17,8 +17,8 @@ import (
 // them on, so a revocation of the user that came in between ends the session too.
 //
 // An error of the database, of the keys and of the claims of the app matches
-// revoke.ErrUnavailable; an invalid user or device matches no sentinel. After an error the
-// tokens of a session that may have started are lost, and the user signs in again.
+// revoke.ErrUnavailable; an invalid user or device, or negative epochs, match no sentinel. After
+// an error the tokens of a session that may have started are lost, and the user signs in again.
 func (s *Sessions) Start(ctx context.Context, user revoke.User, epochs revoke.Epochs, device Device) (tokens Tokens, err error) {
 	const operation = "Start"
 	n, err := s.newcomer(ctx, operation, user, device)
@@ -78,6 +78,9 @@ func (s *Sessions) newcomer(ctx context.Context, operation string, user revoke.U
 // start also reports whether it has ended another session.
 func (t *Tx) start(ctx context.Context, operation string, n newcomer, epochs revoke.Epochs) (_ Tokens, ended bool, err error) {
 	s, g := t.sessions, n.signed
+	if epochs.User < 0 || epochs.Issuer < 0 {
+		return Tokens{}, false, fmt.Errorf("session: %s: the epochs [%d, %d] are negative", operation, epochs.User, epochs.Issuer)
+	}
 	g.epochs = epochs
 	key, userKey, _ := keysOf(g.user, g.session.ID)
 	args := append([]any{
