@@ -142,6 +142,13 @@ func (t *Tx) endOthers(ctx context.Context, operation string, n newcomer, sid st
 	if n.client != old.client {
 		return Tokens{}, fmt.Errorf("session: %s: %w", operation, errOtherSessionsClient)
 	}
+	if old.Isolated() {
+		// The snapshot may hide that the session has been revoked since. Then this is a
+		// serialization failure.
+		if err := t.revoker.RevokeSession(ctx, revoke.Session{Issuer: user.Issuer, ID: sid}, opts...); err != nil {
+			return Tokens{}, err
+		}
+	}
 	epochs, err := t.revoker.RevokeUser(ctx, user, opts...)
 	if err != nil {
 		return Tokens{}, err

@@ -156,6 +156,21 @@ func TestFailures(t *testing.T) {
 			testkit.WantError(t, err, revoke.ErrUnavailable)
 			testkit.WantError(t, broken.EndToken(t.Context(), first.Refresh), revoke.ErrUnavailable)
 		}},
+		{"keys that are asked for by a refresh have no longer than the refresh", func(a *app) {
+			t := a.t
+			first := a.start()
+			asked := 0
+			slow := a.signing(func(ctx context.Context) ([]session.Key, error) {
+				asked++
+				if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > time.Second {
+					t.Errorf("the keys have until %v", deadline)
+				}
+				return signer()(ctx)
+			}, session.WithGrace(6*time.Second))
+			if _, err := slow.Refresh(t.Context(), first.Refresh, browser); err != nil || asked != 2 {
+				t.Errorf("Refresh = %v, and the keys were asked for %d times", err, asked)
+			}
+		}},
 		{"claims that cannot be had", func(a *app) {
 			t := a.t
 			first := a.start()

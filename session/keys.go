@@ -168,10 +168,16 @@ func isSame(derived, given any) bool {
 	return ok && key.Equal(given)
 }
 
-// key returns the key of a token, for golang-jwt. An outage of the source is the server's
-// fault, and an unknown kid is the token's.
-func (s *Sessions) key(token *jwt.Token) (any, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), keysTimeout)
+// keyfunc returns the function by which golang-jwt finds the key of a token, which waits for the
+// keys for so long at most.
+func (s *Sessions) keyfunc(limit time.Duration) jwt.Keyfunc {
+	return func(token *jwt.Token) (any, error) { return s.key(token, limit) }
+}
+
+// key returns the key of a token. An outage of the source is the server's fault, and an unknown kid
+// is the token's.
+func (s *Sessions) key(token *jwt.Token, limit time.Duration) (any, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	keys, err := s.current(ctx)
 	if err != nil {

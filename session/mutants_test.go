@@ -202,9 +202,21 @@ func TestMutantsAreCaught(t *testing.T) {
 		"a row that is blank is not locked by Forget": {
 			File: "statements.go", Tests: "TestWaits",
 			Edits: []string{
-				"    WHERE s.user_key {=} $1::pg_catalog.uuid\n    RETURNING s.key)",
-				"    WHERE s.user_key {=} $1::pg_catalog.uuid AND (s.user_agent IS NOT NULL OR s.address IS NOT NULL)\n    RETURNING s.key)",
+				"WHERE s.user_key {=} $1::pg_catalog.uuid\n    ORDER BY s.key FOR NO KEY UPDATE),",
+				"WHERE s.user_key {=} $1::pg_catalog.uuid AND (s.user_agent IS NOT NULL OR s.address IS NOT NULL)\n    ORDER BY s.key FOR NO KEY UPDATE),",
 			},
+		},
+		"Forget locks rows in any order": {
+			File: "statements.go", Tests: "TestWaits",
+			Edits: []string{"    ORDER BY s.key FOR NO KEY UPDATE),", "    FOR NO KEY UPDATE),"},
+		},
+		"a new session is lifted over an end that an old snapshot hides": {
+			File: "end.go", Tests: "TestEndOthersOfAnOldSnapshot",
+			Edits: []string{"if old.Isolated() {", "if false {"},
+		},
+		"the keys of a refresh have any time": {
+			File: "sessions.go", Tests: "TestFailures",
+			Edits: []string{"s.keyfunc(min(keysTimeout, s.deadline()))", "s.keyfunc(keysTimeout)"},
 		},
 		"a signer that hangs hides a replay": {
 			File: "refresh.go", Tests: "TestFailures",

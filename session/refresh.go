@@ -14,8 +14,8 @@ import (
 )
 
 // Refresh answers a refresh token with an access token and, mostly, a refresh token. It is
-// one round trip, and takes a sixth of the grace at most, of which the keys, the claims of the app
-// and the signatures may take half.
+// one round trip, and takes a sixth of the grace at most, of which the claims of the app and the
+// signatures may take half. To end a replayed session may take as long again.
 //
 // The current refresh token rotates, once in a grace at most: of any number of calls one
 // gets the next generation (Rotated). While the last rotation is younger than the grace,

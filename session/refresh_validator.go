@@ -1,8 +1,6 @@
 package session
 
 import (
-	"github.com/golang-jwt/jwt/v5"
-
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/strictjwt"
 )
@@ -15,7 +13,7 @@ import (
 // it accepts a refresh token of an idle session, and one that has been rotated since. Only
 // [Sessions.Refresh] decides whether a refresh token is good for another access token.
 func (s *Sessions) NewRefreshValidator(checker revoke.Checker, opts ...revoke.ValidatorOption) (*revoke.Validator, error) {
-	return revoke.NewValidator(checker, s.issuer, revoke.AnyAudience(), jwt.Keyfunc(s.key), s.algorithms,
+	return revoke.NewValidator(checker, s.issuer, revoke.AnyAudience(), s.keyfunc(keysTimeout), s.algorithms,
 		append(append([]revoke.ValidatorOption{}, opts...), revoke.WithEpochClaim(), revoke.WithTokenType(strictjwt.RefreshType),
 			revoke.WithRequiredSession(), revoke.WithOptionalID())...)
 }

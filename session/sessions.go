@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgrevoke/revoke"
@@ -79,7 +78,7 @@ func newSessions(store *revoke.Postgres, issuer string, audience revoke.Audience
 	if s.validator, err = s.NewValidator(store); err != nil {
 		return nil, err
 	}
-	s.reader, err = strictjwt.NewReader(s.key, s.algorithms, strictjwt.Form{MaxSize: revoke.DefaultMaxTokenSize})
+	s.reader, err = strictjwt.NewReader(s.keyfunc(min(keysTimeout, s.deadline())), s.algorithms, strictjwt.Form{MaxSize: revoke.DefaultMaxTokenSize})
 	return s, err
 }
 
@@ -91,7 +90,7 @@ func (s *Sessions) User(sub string) revoke.User { return revoke.User{Issuer: s.i
 // sessions sign, and nothing else; the options may narrow that. Options of another rule or
 // another type of token are an error.
 func (s *Sessions) NewValidator(checker revoke.Checker, opts ...revoke.ValidatorOption) (*revoke.Validator, error) {
-	return revoke.NewValidator(checker, s.issuer, s.audience, jwt.Keyfunc(s.key), s.algorithms,
+	return revoke.NewValidator(checker, s.issuer, s.audience, s.keyfunc(keysTimeout), s.algorithms,
 		append(append([]revoke.ValidatorOption{}, opts...),
 			revoke.WithEpochClaim(), revoke.WithTokenType(accessType), revoke.WithRequiredSession())...)
 }

@@ -176,9 +176,13 @@ const excessSQL = `WITH c AS MATERIALIZED (SELECT pg_catalog.clock_timestamp() A
 SELECT pg_catalog.encode(pg_catalog.convert_to(s.sid, 'UTF8'), 'hex') FROM c, {schema}.sessions AS s WHERE {live}
 ORDER BY s.key {=} $5::pg_catalog.uuid DESC, s.started_at DESC, s.key OFFSET $4::bigint`
 
-const forgetSQL = `WITH written AS (
+// The rows are locked in the order in which a start locks them that ends the oldest sessions.
+const forgetSQL = `WITH locked AS MATERIALIZED (
+    SELECT s.key FROM {schema}.sessions AS s WHERE s.user_key {=} $1::pg_catalog.uuid
+    ORDER BY s.key FOR NO KEY UPDATE),
+written AS (
     UPDATE {schema}.sessions AS s SET label = NULL, user_agent = NULL, address = NULL, attributes = NULL
-    WHERE s.user_key {=} $1::pg_catalog.uuid
+    FROM locked AS l WHERE s.key {=} l.key
     RETURNING s.key)
 SELECT {circumstances}, (SELECT pg_catalog.count(*)::pg_catalog.text FROM written)`
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/testkit"
@@ -173,6 +174,25 @@ func TestWaits(t *testing.T) {
 			testkit.Must(t, got.err)
 			a.wantForgotten(first)
 		}},
+		{"devices are forgotten in the order of their keys", func(a *app) {
+			t := a.t
+			isLess := "SELECT a.key < b.key FROM revoke.sessions AS a, revoke.sessions AS b WHERE a.sid = $1 AND b.sid = $2"
+			earlier, later := a.start(), a.start()
+			for !testkit.QueryOne[bool](t, a.pool, isLess, later.Session.ID, earlier.Session.ID) {
+				later = a.start()
+			}
+			got := a.whileHeld(func(tx pgx.Tx) error {
+				_, err := tx.Exec(t.Context(), "SELECT FROM revoke.sessions WHERE sid = $1 FOR UPDATE", later.Session.ID)
+				return err
+			}, func(ctx context.Context) (session.Tokens, error) { return session.Tokens{}, a.Forget(ctx, a.user) }, func(tx pgx.Tx) error {
+				if free := testkit.QueryOne[int](t, a.pool, `SELECT count(*) FROM (SELECT FROM revoke.sessions WHERE sid = $1
+					FOR UPDATE SKIP LOCKED) AS s`, earlier.Session.ID); free != 1 {
+					t.Error("the row of the greater key is locked before that of the lesser")
+				}
+				return tx.Commit(t.Context())
+			})
+			testkit.Must(t, got.err)
+		}},
 		{"a clock that was set back is mended only on an unchanged row", func(a *app) {
 			t := a.t
 			first := a.start()
@@ -268,6 +288,44 @@ func (b *beforeStatement) SendBatch(ctx context.Context, batch *pgx.Batch) pgx.B
 		b.do = nil
 	}
 	return b.Tx.SendBatch(ctx, batch)
+}
+
+// TestEndOthersOfAnOldSnapshot: a transaction of the caller's that is not READ COMMITTED does not
+// see that the session has ended since it began, and gets no session in its place.
+func TestEndOthersOfAnOldSnapshot(t *testing.T) {
+	t.Parallel()
+	shared := newApp(t)
+	ctx := t.Context()
+	for _, level := range []pgx.TxIsoLevel{pgx.RepeatableRead, pgx.Serializable} {
+		for _, end := range []func(a *app, tokens session.Tokens) error{
+			func(a *app, tokens session.Tokens) error { return a.store.RevokeSession(ctx, tokens.Session) },
+			func(a *app, tokens session.Tokens) error { return a.End(ctx, a.user, tokens.Session.ID) },
+			func(a *app, _ session.Tokens) error { _, err := a.EndAll(ctx, a.user); return err },
+			func(*app, session.Tokens) error { return nil },
+		} {
+			a := shared.as(t)
+			first := a.start()
+			tx := testkit.Value(a.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: level}))(t)
+			testkit.Value(tx.Exec(ctx, "SELECT count(*) FROM revoke.sessions"))(t)
+			testkit.Must(t, end(a, first))
+			_, err := a.validator.Validate(ctx, first.Access)
+			ended := err != nil
+			fresh, err := a.WithTx(tx).EndOthers(ctx, a.user, first.Session.ID, browser)
+			if ended {
+				var pgErr *pgconn.PgError
+				if !errors.As(err, &pgErr) || pgErr.Code != "40001" {
+					t.Errorf("%s: EndOthers = %v", level, err)
+				}
+				testkit.Must(t, tx.Rollback(ctx))
+				a.wantListed()
+				continue
+			}
+			testkit.Must(t, err)
+			testkit.Must(t, tx.Commit(ctx))
+			a.accepts(first, false)
+			a.accepts(fresh, true)
+		}
+	}
 }
 
 // TestRevocationsBesideARotation: a revocation that has not committed lets a session
