@@ -25,6 +25,10 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "refresh.go", Tests: "TestRotation",
 			Edits: []string{"return came >= seen.refreshedAt+r.grace.Microseconds()", "return false"},
 		},
+		"a lost answer is a replay": {
+			File: "refresh.go", Tests: "TestServerThatCrashes",
+			Edits: []string{"return came >= seen.refreshedAt+r.grace.Microseconds()", "return true"},
+		},
 		"any ancestor is answered within the grace": {
 			File: "refresh.go", Tests: "TestRotation TestModel",
 			Edits: []string{"case behind == 1:", "case behind >= 1:", "case presented.generation == seen.generation-1:", "case true:"},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgrevoke/revoke/internal/pgserver"
 	"github.com/pgrevoke/revoke/internal/testkit"
@@ -35,15 +36,18 @@ func (a *app) insists(ctx context.Context, tokens session.Tokens) (next session.
 	return next
 }
 
-// TestServerThatCrashes: the server crashes again and again while clients refresh. None of them is
-// thrown out, and no rotation that was answered is lost.
+// TestServerThatCrashes: the server crashes again and again while clients refresh. None of
+// them is thrown out, and no rotation that was answered is lost. At each crash rotations
+// have been committed and not answered: their backends wait for a standby that is not
+// there.
 func TestServerThatCrashes(t *testing.T) {
 	t.Parallel()
 	server, _ := testkit.OwnServer(t)
 	address := testkit.Value(server.CreateDatabase(t.Context()))(t)
 	pool := pgserver.Pool(t, address)
 	a := onStore(t, testkit.OpenStore(t, pool), pool)
-	var crashes, rotations atomic.Int32
+	clock := pgserver.Pool(t, address, func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["synchronous_commit"] = "local" })
+	var crashes, rotations, lost atomic.Int32
 	var clients sync.WaitGroup
 	for range 4 {
 		client := a.as(t)
@@ -51,14 +55,20 @@ func TestServerThatCrashes(t *testing.T) {
 		clients.Go(func() {
 			for generation := int64(1); crashes.Load() < 3 && !t.Failed(); {
 				next := client.insists(t.Context(), tokens)
+				if t.Failed() {
+					return
+				}
 				if next.Refresh != tokens.Refresh {
 					generation++
 					rotations.Add(1)
+					if next.Outcome == session.Repeated {
+						lost.Add(1)
+					}
 				}
 				tokens = next
 				testkit.Eventually(t, "a grace passes", func() bool {
 					var seen int64
-					err := pool.QueryRow(t.Context(), `UPDATE revoke.sessions SET refreshed_at = refreshed_at - $2::text::interval
+					err := clock.QueryRow(t.Context(), `UPDATE revoke.sessions SET refreshed_at = refreshed_at - $2::text::interval
 						WHERE sid = $1 RETURNING generation`, tokens.Session.ID, grace.String()).Scan(&seen)
 					if err == nil && seen != generation {
 						t.Errorf("generation %d, the client has %d", seen, generation)
@@ -71,18 +81,38 @@ func TestServerThatCrashes(t *testing.T) {
 	for crashes.Load() < 3 {
 		before := rotations.Load()
 		testkit.Eventually(t, "clients refresh", func() bool { return t.Failed() || rotations.Load() > before+20 })
-		testkit.Eventually(t, "the server crashes", func() bool {
-			conn, err := pgx.Connect(t.Context(), address)
-			if err != nil {
-				return false // it is still recovering
-			}
-			defer func() { _ = conn.Close(t.Context()) }()
-			_, err = conn.Exec(t.Context(), "COPY (SELECT 1) TO PROGRAM 'kill -KILL $PPID'")
-			return err != nil && !errors.As(err, new(*pgconn.PgError))
+		admin := testkit.Value(pgx.Connect(t.Context(), address))(t)
+		witness := testkit.Value(pgx.Connect(t.Context(), address))(t)
+		awaitStandby(t, admin, "'none'")
+		testkit.Eventually(t, "a rotation waits for the standby", func() bool {
+			var waits bool
+			err := admin.QueryRow(t.Context(), "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'").Scan(&waits)
+			return waits || err != nil || t.Failed()
 		})
+		_, err := admin.Exec(t.Context(), "COPY (SELECT 1) TO PROGRAM 'kill -KILL $PPID'")
+		if err == nil || errors.As(err, new(*pgconn.PgError)) {
+			t.Fatalf("the server has not crashed: %v", err)
+		}
+		testkit.Eventually(t, "every connection is closed", func() bool { return witness.Ping(t.Context()) != nil })
+		testkit.Eventually(t, "the server has recovered", func() bool {
+			admin, err = pgx.Connect(t.Context(), address)
+			return err == nil
+		})
+		awaitStandby(t, admin, "''")
+		testkit.Must(t, admin.Close(t.Context()))
 		crashes.Add(1)
 	}
 	clients.Wait()
+	if lost.Load() < crashes.Load() {
+		t.Errorf("%d answers were lost in %d crashes", lost.Load(), crashes.Load())
+	}
+}
+
+// awaitStandby makes commits wait for the synchronous standbys of these names.
+func awaitStandby(t *testing.T, admin *pgx.Conn, names string) {
+	t.Helper()
+	testkit.Value(admin.Exec(t.Context(), "ALTER SYSTEM SET synchronous_standby_names = "+names))(t)
+	testkit.Value(admin.Exec(t.Context(), "SELECT pg_reload_conf()"))(t)
 }
 
 // TestFailover: a primary is lost together with rotations that its standby did not get.
