@@ -60,7 +60,8 @@
 // [Ended], [Idle], [Over] and [Revoked]. Only after these does a client drop its refresh
 // token ([RefreshError.IsOver]). [Unknown] and [Invalid] prove nothing of the session, and
 // after [Unavailable] the client tries again with the same token. What a refresh answers is
-// signed before the database is asked, so keys that cannot be had cost no token.
+// signed before the database is asked, so keys that cannot be had cost no token, and neither
+// does a signature that does not verify.
 //
 // After a failover that has lost a rotation the newer token is taken over. A clock that was
 // set back, or an app with a wrong clock, signs no user out.
