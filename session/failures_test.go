@@ -162,11 +162,11 @@ func TestFailures(t *testing.T) {
 			asked := 0
 			slow := a.signing(func(ctx context.Context) ([]session.Key, error) {
 				asked++
-				if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > time.Second {
+				if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > 4*time.Second {
 					t.Errorf("the keys have until %v", deadline)
 				}
 				return signer()(ctx)
-			}, session.WithGrace(6*time.Second))
+			}, session.WithGrace(24*time.Second))
 			if _, err := slow.Refresh(t.Context(), first.Refresh, browser); err != nil || asked != 2 {
 				t.Errorf("Refresh = %v, and the keys were asked for %d times", err, asked)
 			}
@@ -207,6 +207,7 @@ func TestFailures(t *testing.T) {
 			a.pass(first, grace)
 			third := a.rotates(second)
 			broken.fails(second, session.Unavailable)
+			a.pass(first, grace/2)
 			broken.fails(first, session.Replayed)
 			a.accepts(third, false)
 			a.fails(third, session.Ended)
@@ -215,15 +216,15 @@ func TestFailures(t *testing.T) {
 			broken := a.signing((&remote{func(context.Context) error { return errLost }}).keys())
 			first := a.start()
 			second := a.rotates(first)
-			a.pass(first, grace)
+			a.pass(first, 2*grace)
 			broken.fails(first, session.Replayed)
 			a.fails(second, session.Ended)
 		}},
 		{"a replay while the signer hangs", func(a *app) {
 			hangs := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 			for _, broken := range []*app{
-				a.signing((&remote{hangs}).keys(), session.WithGrace(12*time.Second)),
-				a.with(session.WithGrace(12*time.Second), session.WithClaims(func(ctx context.Context, _ session.Grant) (map[string]any, error) {
+				a.signing((&remote{hangs}).keys(), session.WithGrace(24*time.Second)),
+				a.with(session.WithGrace(24*time.Second), session.WithClaims(func(ctx context.Context, _ session.Grant) (map[string]any, error) {
 					return nil, hangs(ctx)
 				})),
 			} {
@@ -238,7 +239,7 @@ func TestFailures(t *testing.T) {
 			t := a.t
 			first := a.start()
 			second := a.rotates(first)
-			a.pass(first, grace)
+			a.pass(first, 2*grace)
 			ctx, cancel := context.WithCancel(t.Context())
 			broken := a.signing((&remote{func(ctx context.Context) error { cancel(); return ctx.Err() }}).keys())
 			_, err := broken.Refresh(ctx, first.Refresh, browser)
