@@ -221,9 +221,16 @@ func TestSweepBesideOldSnapshot(t *testing.T) {
 	testkit.Exec(t, admin, "ALTER TABLE revoke.revocations SET (autovacuum_enabled = off)")
 	const perScope, batch = 4000, 200
 	rows := perScope * len(filledScopes)
-	fill(t, admin, perScope, 2*time.Hour)
-	testkit.Exec(t, admin, "UPDATE revoke.revocations SET expires_at = expires_at - random() * interval '1 hour' WHERE scope <> 'reserve'")
-	testkit.Exec(t, admin, "VACUUM ANALYZE revoke.revocations")
+	filling := pgserver.Pool(t, address, func(c *pgxpool.Config) { c.MaxConns = 1 })
+	fill(t, filling, perScope, 2*time.Hour)
+	testkit.Exec(t, filling, "UPDATE revoke.revocations SET expires_at = expires_at - random() * interval '1 hour' WHERE scope <> 'reserve'")
+	testkit.Exec(t, filling, "VACUUM ANALYZE revoke.revocations")
+	// A session tells the statistics of what it did in the order in which it did it.
+	testkit.Exec(t, filling, "UPDATE revoke.revocations SET reason = 'last' WHERE key = (SELECT min(key::text)::uuid FROM revoke.revocations WHERE scope = 'user')")
+	filling.Close()
+	testkit.Eventually(t, "the statistics of the filling are there", func() bool {
+		return testkit.QueryOne[int](t, admin, "SELECT n_tup_upd FROM pg_stat_user_tables WHERE relid = 'revoke.revocations'::regclass") > rows
+	})
 	tx := testkit.Value(admin.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead}))(t)
 	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
 	testkit.Value(tx.Exec(t.Context(), "SELECT FROM revoke.revocations"))(t)
