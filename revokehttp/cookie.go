@@ -67,10 +67,10 @@ func (c *cookie) clearUnpartitioned(w http.ResponseWriter) {
 // unsafe, although its method is GET. Otherwise GET, HEAD and OPTIONS are accepted from any site,
 // so a handler of these must change nothing. Default: no cookie.
 func WithCookie(name, path string) Option {
-	return func(o *options) (err error) {
+	return optionOf(newGuard, "WithCookie", func(o *options) (err error) {
 		o.cookie, err = newCookie(name, path)
 		return err
-	}
+	})
 }
 
 // newCookie returns a cookie with the prefix that its path allows.
@@ -92,7 +92,7 @@ func newCookie(name, path string) (*cookie, error) {
 // WithSameSite sets the SameSite attribute of the cookie. It must follow [WithCookie]. Default:
 // http.SameSiteLaxMode.
 func WithSameSite(mode http.SameSite) Option {
-	return func(o *options) error {
+	return optionOf(newGuard, "WithSameSite", func(o *options) error {
 		if o.cookie == nil {
 			return errors.New("WithSameSite needs WithCookie before it")
 		}
@@ -101,20 +101,20 @@ func WithSameSite(mode http.SameSite) Option {
 		}
 		o.cookie.sameSite = mode
 		return nil
-	}
+	})
 }
 
 // WithPartitioned gives the cookie the attribute Partitioned (CHIPS): a page that another site
 // embeds has a cookie of its own for each embedding site. It must follow [WithCookie]. Browsers
 // send the cookie to an embedded page only with http.SameSiteNoneMode. Default: not partitioned.
 func WithPartitioned() Option {
-	return func(o *options) error {
+	return optionOf(newGuard, "WithPartitioned", func(o *options) error {
 		if o.cookie == nil {
 			return errors.New("WithPartitioned needs WithCookie before it")
 		}
 		o.cookie.partitioned = true
 		return nil
-	}
+	})
 }
 
 // WithTrustedOrigin accepts requests with the cookie from pages of another origin, such as
@@ -125,12 +125,12 @@ func WithPartitioned() Option {
 // error: without a scheme, in upper case, with a wildcard, a default port, a user, a path or a
 // slash at its end.
 func WithTrustedOrigin(origin string) Option {
-	return func(o *options) error {
+	return optionOf(newGuard, "WithTrustedOrigin", func(o *options) error {
 		if err := checkOrigin(origin); err != nil {
 			return err
 		}
 		return o.crossOrigin.AddTrustedOrigin(origin)
-	}
+	})
 }
 
 // errNoCookie refuses to set the cookie of a guard without [WithCookie].

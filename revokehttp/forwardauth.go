@@ -26,14 +26,11 @@ const (
 	DefaultTokenIDHeader = "X-Auth-Token-Id"
 )
 
-// ForwardAuthOption configures [Guard.ForwardAuth].
-type ForwardAuthOption func(*forwardAuth) error
-
 // WithIdentityHeaders names the header fields of an answer that carry the issuer, the subject and
-// the id of an accepted token. Default: [DefaultIssuerHeader], [DefaultSubjectHeader] and
-// [DefaultTokenIDHeader].
-func WithIdentityHeaders(issuer, subject, tokenID string) ForwardAuthOption {
-	return func(f *forwardAuth) error {
+// the id of an accepted token. It is an option of [Guard.ForwardAuth]. Default:
+// [DefaultIssuerHeader], [DefaultSubjectHeader] and [DefaultTokenIDHeader].
+func WithIdentityHeaders(issuer, subject, tokenID string) Option {
+	return optionOf(newForwardAuth, "WithIdentityHeaders", func(f *forwardAuth) error {
 		f.issuer, f.subject, f.tokenID = issuer, subject, tokenID
 		names := map[string]bool{}
 		for _, name := range []string{issuer, subject, tokenID} {
@@ -46,7 +43,7 @@ func WithIdentityHeaders(issuer, subject, tokenID string) ForwardAuthOption {
 			return errors.New("two identity headers have one name")
 		}
 		return nil
-	}
+	})
 }
 
 type forwardAuth struct {
@@ -85,12 +82,12 @@ type forwardAuth struct {
 // The upstream believes the identity's header fields. So the proxy must take them out of
 // the client's request before it sets them, and nothing but the proxy may reach the
 // upstream. With [WithPreflight] a preflight is answered with 200 and empty fields.
-func (g *Guard) ForwardAuth(method, host string, opts ...ForwardAuthOption) (http.Handler, error) {
+func (g *Guard) ForwardAuth(method, host string, opts ...Option) (http.Handler, error) {
 	f := &forwardAuth{
 		guard: g, method: method, host: host,
 		issuer: DefaultIssuerHeader, subject: DefaultSubjectHeader, tokenID: DefaultTokenIDHeader,
 	}
-	err := endpoint.Apply(f, opts)
+	err := configure(f, opts)
 	for _, named := range []struct{ name, question string }{{method, QuestionMethod}, {host, QuestionHost}} {
 		if err == nil && named.name != named.question {
 			err = checkHeaderName(named.name)

@@ -178,7 +178,7 @@ func TestForwardAuthRefuses(t *testing.T) {
 	s, _ := newForwardAuth(t)
 	for _, c := range []struct {
 		name, method, host string
-		opts               []revokehttp.ForwardAuthOption
+		opts               []revokehttp.Option
 		want               string
 	}{
 		{"no method", "", "X-B", nil, `"" is no name`},
@@ -187,9 +187,9 @@ func TestForwardAuthRefuses(t *testing.T) {
 		{"method and host exchanged", revokehttp.QuestionHost, revokehttp.QuestionMethod, nil, "is no name"},
 		{"space", "X A", "X-B", nil, "is no name"},
 		{"Origin", "X-A", "origin", nil, "has a meaning already"},
-		{"nil option", "X-A", "X-B", []revokehttp.ForwardAuthOption{nil}, "an option is nil"},
-		{"empty identity", "X-A", "X-B", []revokehttp.ForwardAuthOption{revokehttp.WithIdentityHeaders("", "b", "c")}, "is no name"},
-		{"one name twice", "X-A", "X-B", []revokehttp.ForwardAuthOption{revokehttp.WithIdentityHeaders("a", "b", "B")}, "one name"},
+		{"nil option", "X-A", "X-B", []revokehttp.Option{nil}, "an option is nil"},
+		{"empty identity", "X-A", "X-B", []revokehttp.Option{revokehttp.WithIdentityHeaders("", "b", "c")}, "is no name"},
+		{"one name twice", "X-A", "X-B", []revokehttp.Option{revokehttp.WithIdentityHeaders("a", "b", "B")}, "one name"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

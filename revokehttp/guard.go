@@ -45,7 +45,7 @@ func NewGuard(validator Validator, opts ...Option) (*Guard, error) {
 		options:   options{settings: endpoint.NewSettings(), crossOrigin: http.NewCrossOriginProtection()},
 	}
 	g.answer = g.Refuse
-	if err := endpoint.Apply(&g.options, opts); err != nil {
+	if err := configure(&g.options, opts); err != nil {
 		return nil, fmt.Errorf("revokehttp: NewGuard: %w", err)
 	}
 	return g, nil

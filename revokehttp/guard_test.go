@@ -310,3 +310,52 @@ func TestNewGuardRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestOptionsBelongToOneConstructor gives each option to every constructor.
+func TestOptionsBelongToOneConstructor(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	constructors := map[string]func(revokehttp.Option) error{
+		"NewGuard": func(o revokehttp.Option) error {
+			_, err := revokehttp.NewGuard(newValidator(t, s.store), o)
+			return err
+		},
+		"ForwardAuth": func(o revokehttp.Option) error { _, err := s.guard.ForwardAuth("X-A", "X-B", o); return err },
+		"NewRefresh": func(o revokehttp.Option) error {
+			_, err := revokehttp.NewRefresh(&fakeSessions{}, s.guard, o)
+			return err
+		},
+		"NewWatcher": func(o revokehttp.Option) error { _, err := revokehttp.NewWatcher(s.store, o); return err },
+	}
+	for _, c := range []struct {
+		name, of string
+		option   revokehttp.Option
+	}{
+		{"WithRealm", "NewGuard", revokehttp.WithRealm("a")},
+		{"WithRetryAfter", "NewGuard", revokehttp.WithRetryAfter(time.Second)},
+		{"WithReport", "NewGuard", revokehttp.WithReport(func(*http.Request, error) {})},
+		{"WithPreflight", "NewGuard", revokehttp.WithPreflight()},
+		{"WithErrorHandler", "NewGuard", revokehttp.WithErrorHandler(func(http.ResponseWriter, *http.Request, error) {})},
+		{"WithCookie", "NewGuard", revokehttp.WithCookie("a", "/")},
+		{"WithSameSite", "NewGuard", revokehttp.WithSameSite(http.SameSiteLaxMode)},
+		{"WithPartitioned", "NewGuard", revokehttp.WithPartitioned()},
+		{"WithTrustedOrigin", "NewGuard", revokehttp.WithTrustedOrigin("https://a.example")},
+		{"WithSignInPage", "NewGuard", revokehttp.WithSignInPage("/in")},
+		{"WithIdentityHeaders", "ForwardAuth", revokehttp.WithIdentityHeaders("a", "b", "c")},
+		{"WithRefreshCookie", "NewRefresh", revokehttp.WithRefreshCookie("a", "/")},
+		{"WithDevice", "NewRefresh", revokehttp.WithDevice(revokehttp.DeviceOf)},
+		{"WithWatchInterval", "NewWatcher", revokehttp.WithWatchInterval(time.Second)},
+		{"WithWatchGrace", "NewWatcher", revokehttp.WithWatchGrace(time.Second)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			for constructor, construct := range constructors {
+				want := "revokehttp: " + constructor + ": " + c.name + " is an option of " + c.of
+				err := construct(c.option)
+				if refused := err != nil && err.Error() == want; refused == (constructor == c.of) {
+					t.Errorf("%s = %v", constructor, err)
+				}
+			}
+		})
+	}
+}

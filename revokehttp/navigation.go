@@ -29,7 +29,7 @@ const maxReturnPath = 2048
 // this option: signing in would not help. With [WithErrorHandler] it applies where the
 // handler calls [Guard.Refuse]. Default: every client gets 401.
 func WithSignInPage(path string) Option {
-	return func(o *options) error {
+	return optionOf(newGuard, "WithSignInPage", func(o *options) error {
 		if err := checkLocalPath(path); err != nil {
 			return fmt.Errorf("sign-in page %q: %w", path, err)
 		}
@@ -42,7 +42,7 @@ func WithSignInPage(path string) Option {
 		}
 		o.signIn = page
 		return nil
-	}
+	})
 }
 
 // LocalPath returns text if it is a path of this origin, with or without a query and a fragment,

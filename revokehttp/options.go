@@ -24,8 +24,37 @@ const (
 	DefaultRetryAfter = endpoint.DefaultRetryAfter
 )
 
-// Option configures [NewGuard].
-type Option func(*options) error
+// Option configures [NewGuard], [Guard.ForwardAuth], [NewRefresh] and [NewWatcher]. An option that
+// belongs to one of them is an error for the others; one that does not say otherwise belongs to
+// NewGuard.
+type Option func(*configured) error
+
+// configured is what options change: the settings of one constructor.
+type configured struct{ settings any }
+
+// The constructors, by name.
+const (
+	newGuard       = "NewGuard"
+	newForwardAuth = "ForwardAuth"
+	newRefresh     = "NewRefresh"
+	newWatcher     = "NewWatcher"
+)
+
+// configure applies options to the settings of a constructor.
+func configure[S any](settings *S, opts []Option) error {
+	return endpoint.Apply(&configured{settings}, opts)
+}
+
+// optionOf returns an option of one constructor, which has settings of type S.
+func optionOf[S any](constructor, name string, set func(*S) error) Option {
+	return func(c *configured) error {
+		settings, ok := c.settings.(*S)
+		if !ok {
+			return fmt.Errorf("%s is an option of %s", name, constructor)
+		}
+		return set(settings)
+	}
+}
 
 type options struct {
 	settings    endpoint.Settings
@@ -39,13 +68,13 @@ type options struct {
 // WithRealm names the protected space in WWW-Authenticate (RFC 9110 §11.5), in printable ASCII
 // without quotes and backslashes. Default: [DefaultRealm].
 func WithRealm(realm string) Option {
-	return func(o *options) error { return o.settings.SetRealm(realm) }
+	return optionOf(newGuard, "WithRealm", func(o *options) error { return o.settings.SetRealm(realm) })
 }
 
 // WithRetryAfter sets Retry-After in answers of 503, rounded up to seconds. Default:
 // [DefaultRetryAfter].
 func WithRetryAfter(d time.Duration) Option {
-	return func(o *options) error { return o.settings.SetRetryAfter(d) }
+	return optionOf(newGuard, "WithRetryAfter", func(o *options) error { return o.settings.SetRetryAfter(d) })
 }
 
 // WithReport sets a function that gets the reason of each refusal, for logs, before the
@@ -53,7 +82,7 @@ func WithRetryAfter(d time.Duration) Option {
 // [TokenFromError]. The function is called from several goroutines. [LogTo] makes one that
 // logs. Default: none.
 func WithReport(report func(r *http.Request, err error)) Option {
-	return func(o *options) error { return o.settings.SetReport(report) }
+	return optionOf(newGuard, "WithReport", func(o *options) error { return o.settings.SetReport(report) })
 }
 
 // WithPreflight passes CORS preflights on to the next handler: OPTIONS with Origin and
@@ -62,7 +91,7 @@ func WithReport(report func(r *http.Request, err error)) Option {
 // does, and not as it answers GET. [TokenFromContext] finds no token then. Default: a preflight
 // is refused like any request without a token.
 func WithPreflight() Option {
-	return func(o *options) error { o.preflight = true; return nil }
+	return optionOf(newGuard, "WithPreflight", func(o *options) error { o.preflight = true; return nil })
 }
 
 // WithErrorHandler replaces [Guard.Refuse] as the answer to a request that was refused, by the
@@ -73,13 +102,13 @@ func WithPreflight() Option {
 // error is for logs and not for the caller. The handler may call Guard.Refuse. It is called from
 // several goroutines.
 func WithErrorHandler(answer func(w http.ResponseWriter, r *http.Request, err error)) Option {
-	return func(o *options) error {
+	return optionOf(newGuard, "WithErrorHandler", func(o *options) error {
 		if answer == nil {
 			return errors.New("error handler is nil")
 		}
 		o.answer = answer
 		return nil
-	}
+	})
 }
 
 // LogoutOption configures [Guard.Logout] and [Guard.LogoutEverywhere].

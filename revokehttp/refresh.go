@@ -54,7 +54,7 @@ type Refresh struct {
 // cookie; without [WithCookie] the refresh cookies are SameSite=Lax. A browser must send the
 // guard's cookie wherever it sends the refresh cookies: see [WithRefreshCookie]. NewRefresh starts
 // nothing. The error names the wrong argument or option.
-func NewRefresh(sessions Refresher, guard *Guard, opts ...RefreshOption) (*Refresh, error) {
+func NewRefresh(sessions Refresher, guard *Guard, opts ...Option) (*Refresh, error) {
 	if absent.Is(sessions) {
 		return nil, errors.New("revokehttp: NewRefresh: sessions is nil")
 	}
@@ -62,7 +62,7 @@ func NewRefresh(sessions Refresher, guard *Guard, opts ...RefreshOption) (*Refre
 		return nil, errors.New("revokehttp: NewRefresh: guard is nil")
 	}
 	h := &Refresh{sessions: sessions, guard: guard, refreshOptions: defaultRefreshOptions()}
-	if err := endpoint.Apply(&h.refreshOptions, opts); err != nil {
+	if err := configure(&h.refreshOptions, opts); err != nil {
 		return nil, fmt.Errorf("revokehttp: NewRefresh: %w", err)
 	}
 	if guard.cookie != nil {

@@ -8,9 +8,6 @@ import (
 	"github.com/pgrevoke/revoke/session"
 )
 
-// RefreshOption configures [NewRefresh].
-type RefreshOption func(*refreshOptions) error
-
 type refreshOptions struct {
 	cookie cookie // its name is the beginning of the names of all sessions' cookies
 	device func(*http.Request) session.Device
@@ -26,29 +23,31 @@ func defaultRefreshOptions() refreshOptions {
 //
 // With another path the refresh token is sent with fewer requests, but [Refresh.Require] can
 // refresh only the pages below it, and a subdomain can set cookies of these names. The path must
-// be that of the guard's cookie, or below it. Default: "refresh" and "/".
-func WithRefreshCookie(name, path string) RefreshOption {
-	return func(o *refreshOptions) error {
+// be that of the guard's cookie, or below it. It is an option of [NewRefresh]. Default: "refresh"
+// and "/".
+func WithRefreshCookie(name, path string) Option {
+	return optionOf(newRefresh, "WithRefreshCookie", func(o *refreshOptions) error {
 		cookie, err := newCookie(name, path)
 		if err != nil {
 			return err
 		}
 		o.cookie = *cookie
 		return nil
-	}
+	})
 }
 
 // WithDevice replaces [DeviceOf], for instance by a function that takes the address from a header
 // field that the app's proxy sets. The field Client has no effect: the sessions of browsers belong
-// to no OAuth client. The function is called from several goroutines. Default: DeviceOf.
-func WithDevice(device func(r *http.Request) session.Device) RefreshOption {
-	return func(o *refreshOptions) error {
+// to no OAuth client. The function is called from several goroutines. It is an option of
+// [NewRefresh]. Default: DeviceOf.
+func WithDevice(device func(r *http.Request) session.Device) Option {
+	return optionOf(newRefresh, "WithDevice", func(o *refreshOptions) error {
 		if device == nil {
 			return errors.New("the function of WithDevice is nil")
 		}
 		o.device = device
 		return nil
-	}
+	})
 }
 
 // DeviceOf returns what a request says of its client: the header field User-Agent, and the address

@@ -137,7 +137,7 @@ type app struct {
 	pages    http.Handler
 }
 
-func newApp(tb testing.TB, refreshOpts []revokehttp.RefreshOption, opts ...revokehttp.Option) *app {
+func newApp(tb testing.TB, refreshOpts []revokehttp.Option, opts ...revokehttp.Option) *app {
 	tb.Helper()
 	s := newService(tb, opts...)
 	a := &app{service: s, sessions: &fakeSessions{
@@ -284,7 +284,7 @@ func TestRefreshWithoutGuardCookie(t *testing.T) {
 // TestRefreshCookies have SameSite and Partitioned of the guard's, and a prefix that fits the path.
 func TestRefreshCookies(t *testing.T) {
 	t.Parallel()
-	a, browser := newApp(t, []revokehttp.RefreshOption{revokehttp.WithRefreshCookie("r", "/app")}, revokehttp.WithCookie("access", "/"),
+	a, browser := newApp(t, []revokehttp.Option{revokehttp.WithRefreshCookie("r", "/app")}, revokehttp.WithCookie("access", "/"),
 		revokehttp.WithSameSite(http.SameSiteNoneMode), revokehttp.WithPartitioned()), jar{}
 	w, tokens := httptest.NewRecorder(), a.sessions.start()
 	testkit.Must(t, a.refresh.SetCookies(w, tokens))
@@ -706,7 +706,7 @@ func TestNewRefreshRefuses(t *testing.T) {
 		name     string
 		sessions revokehttp.Refresher
 		guard    *revokehttp.Guard
-		opt      revokehttp.RefreshOption
+		opt      revokehttp.Option
 	}{
 		{"no sessions", nil, guard, revokehttp.WithDevice(revokehttp.DeviceOf)},
 		{"nil sessions", (*session.Sessions)(nil), guard, revokehttp.WithDevice(revokehttp.DeviceOf)},
@@ -765,7 +765,7 @@ func TestDevice(t *testing.T) {
 	}
 	t.Run("of the app", func(t *testing.T) {
 		t.Parallel()
-		a, browser := newApp(t, []revokehttp.RefreshOption{revokehttp.WithDevice(func(r *http.Request) session.Device {
+		a, browser := newApp(t, []revokehttp.Option{revokehttp.WithDevice(func(r *http.Request) session.Device {
 			return session.Device{Client: "ignored", Address: r.Header.Get("X-Real-IP")}
 		})}), jar{}
 		browser.signIn(t, a)

@@ -15,7 +15,6 @@ import (
 	"github.com/pgrevoke/revoke"
 	"github.com/pgrevoke/revoke/internal/absent"
 	"github.com/pgrevoke/revoke/internal/embedded"
-	"github.com/pgrevoke/revoke/internal/endpoint"
 	"github.com/pgrevoke/revoke/internal/known"
 )
 
@@ -94,44 +93,42 @@ type changing interface {
 	Changed() <-chan struct{}
 }
 
-// WatchOption configures [NewWatcher].
-type WatchOption func(*Watcher) error
-
-// WithWatchInterval sets how often the tokens of all streams are checked. Default:
-// [DefaultWatchInterval].
-func WithWatchInterval(d time.Duration) WatchOption {
-	return func(w *Watcher) error {
+// WithWatchInterval sets how often the tokens of all streams are checked. It is an option of
+// [NewWatcher]. Default: [DefaultWatchInterval].
+func WithWatchInterval(d time.Duration) Option {
+	return optionOf(newWatcher, "WithWatchInterval", func(w *Watcher) error {
 		if d <= 0 {
 			return fmt.Errorf("watch interval %v is not positive", d)
 		}
 		w.interval = d
 		return nil
-	}
+	})
 }
 
 // WithWatchGrace sets for how long an outage of the checker ends no stream, a second at least. See
-// [Watcher] for how long a stream goes on then. Default: [DefaultWatchGrace].
-func WithWatchGrace(d time.Duration) WatchOption {
-	return func(w *Watcher) error {
+// [Watcher] for how long a stream goes on then. It is an option of [NewWatcher]. Default:
+// [DefaultWatchGrace].
+func WithWatchGrace(d time.Duration) Option {
+	return optionOf(newWatcher, "WithWatchGrace", func(w *Watcher) error {
 		if d < minWatchGrace {
 			return fmt.Errorf("watch grace %v is shorter than %v, in which a check could answer", d, minWatchGrace)
 		}
 		w.grace = d
 		return nil
-	}
+	})
 }
 
 // NewWatcher returns a Watcher that asks the checker: a store or a mirror, the one of the
 // validator. It starts nothing until there is a stream. The error names the wrong argument
 // or option.
-func NewWatcher(checker revoke.Checker, opts ...WatchOption) (*Watcher, error) {
+func NewWatcher(checker revoke.Checker, opts ...Option) (*Watcher, error) {
 	w := &Watcher{
 		checker: checker, interval: DefaultWatchInterval, grace: DefaultWatchGrace, streams: make(map[*stream]struct{}),
 	}
 	if absent.Is(checker) {
 		return nil, errors.New("revokehttp: NewWatcher: checker is nil")
 	}
-	if err := endpoint.Apply(w, opts); err != nil {
+	if err := configure(w, opts); err != nil {
 		return nil, fmt.Errorf("revokehttp: NewWatcher: %w", err)
 	}
 	return w, nil

@@ -558,14 +558,14 @@ func TestNewWatcherRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		checker revoke.Checker
-		opts    []revokehttp.WatchOption
+		opts    []revokehttp.Option
 		want    string
 	}{
 		{"no checker", nil, nil, "checker is nil"},
 		{"a nil *revoke.Postgres", (*revoke.Postgres)(nil), nil, "checker is nil"},
-		{"nil option", panicking{}, []revokehttp.WatchOption{nil}, "an option is nil"},
-		{"no interval", panicking{}, []revokehttp.WatchOption{revokehttp.WithWatchInterval(0)}, "interval 0s is not positive"},
-		{"short grace", panicking{}, []revokehttp.WatchOption{revokehttp.WithWatchGrace(time.Millisecond)}, "grace 1ms is shorter"},
+		{"nil option", panicking{}, []revokehttp.Option{nil}, "an option is nil"},
+		{"no interval", panicking{}, []revokehttp.Option{revokehttp.WithWatchInterval(0)}, "interval 0s is not positive"},
+		{"short grace", panicking{}, []revokehttp.Option{revokehttp.WithWatchGrace(time.Millisecond)}, "grace 1ms is shorter"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
