@@ -17,8 +17,9 @@ var (
 	ErrNoToken = endpoint.ErrNoToken
 
 	// ErrBadRequest says that the request presents its token in a wrong way: twice, or not as
-	// RFC 6750 §2.1 defines; or that a logout is no POST. It is answered with 400, or with 405
-	// for the method. The errors of this name in packages oauth and signals are the same value.
+	// RFC 6750 §2.1 defines; or that a logout or a refresh is no POST. It is answered with 400,
+	// or with 405 for the method. The errors of this name in packages oauth and signals are the
+	// same value.
 	ErrBadRequest = endpoint.ErrBadRequest
 
 	// ErrCrossOrigin says that a page of another site made the browser send its cookie. It is

@@ -55,7 +55,7 @@ type forwardAuth struct {
 // ForwardAuth returns a handler for a proxy that asks, before it passes on a request,
 // whether the request's token is accepted: auth_request of nginx, ForwardAuth of Traefik,
 // forward_auth of Caddy, ext_authz of Envoy. The proxy sends the header fields of the
-// client's request, and none of its body. docs/http.md has a configuration for each of
+// client's request, and none of its body. docs/http.md says how to configure each of
 // them. The error names the wrong argument or option.
 //
 // method and host name the header fields in which the proxy sends the client's method and
@@ -79,9 +79,9 @@ type forwardAuth struct {
 // nginx makes 500 of 503: docs/http.md shows how it answers 503. There is no redirect to a sign-in
 // page: a proxy makes one of 401. [WithErrorHandler] does not apply.
 //
-// The upstream believes the identity's header fields. So the proxy must take them out of
-// the client's request before it sets them, and nothing but the proxy may reach the
-// upstream. With [WithPreflight] a preflight is answered with 200 and empty fields.
+// The upstream cannot tell who set the header fields of the identity. So the proxy must take
+// them out of the client's request before it sets them, and nothing but the proxy may reach
+// the upstream. With [WithPreflight] a preflight is answered with 200 and empty fields.
 func (g *Guard) ForwardAuth(method, host string, opts ...Option) (http.Handler, error) {
 	f := &forwardAuth{
 		guard: g, method: method, host: host,

@@ -211,10 +211,10 @@ func FromCookie(ctx context.Context) bool {
 }
 
 // Refuse answers a request that was refused with err: 400, 401, 403 or 503, with
-// WWW-Authenticate as RFC 6750 §3 requires it; 405 if a logout is no POST. An error that
-// [WithErrorHandler] does not list, such as one of the app's database, is answered with 503 and
-// Retry-After. The body depends on the status only. With [WithSignInPage] a navigation gets 303 in
-// place of 401.
+// WWW-Authenticate as RFC 6750 §3 requires it; 405 if a logout or a refresh is no POST. An error
+// that [WithErrorHandler] does not list, such as one of the app's database, is answered with 503
+// and Retry-After. The body depends on the status only. With [WithSignInPage] a navigation gets
+// 303 in place of 401.
 //
 // A request that was cancelled while its token was checked, as the server does when the client
 // disconnects, is no outage: its status is 499, as proxies log it, for the metrics of middleware,

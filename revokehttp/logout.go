@@ -15,7 +15,7 @@ import (
 	"github.com/pgrevoke/revoke/internal/logout"
 )
 
-// errNotPost refuses a logout by another method. Allow is set before it is answered.
+// errNotPost refuses a logout or a refresh by another method. Allow is set before it is answered.
 var errNotPost = fmt.Errorf("%w: the method is not POST", ErrBadRequest)
 
 // ErrActor says that the token names an actor (revoke.Token.Actor), who may not end the sessions of

@@ -24,9 +24,9 @@ const (
 	DefaultRetryAfter = endpoint.DefaultRetryAfter
 )
 
-// Option configures [NewGuard], [Guard.ForwardAuth], [NewRefresh] and [NewWatcher]. An option that
-// belongs to one of them is an error for the others; one that does not say otherwise belongs to
-// NewGuard.
+// Option configures [NewGuard], [Guard.ForwardAuth], [NewRefresh] and [NewWatcher]. Each option
+// belongs to one of them, and is an error for the others. Its comment says to which; where the
+// comment says nothing, it is NewGuard.
 type Option func(*configured) error
 
 // configured is what options change: the settings of one constructor.
@@ -94,13 +94,13 @@ func WithPreflight() Option {
 	return optionOf(newGuard, "WithPreflight", func(o *options) error { o.preflight = true; return nil })
 }
 
-// WithErrorHandler replaces [Guard.Refuse] as the answer to a request that was refused, by the
-// guard or by one of its logouts. The error matches one of ErrNoToken, ErrBadRequest,
-// ErrCrossOrigin, ErrActor, revoke.ErrRevoked, revoke.ErrInvalidToken and
-// revoke.ErrUnavailable. The error of a logout may match none of them: then its outcome is
-// unknown. An error of a request that the client has cancelled matches context.Canceled too. The
-// error is for logs and not for the caller. The handler may call Guard.Refuse. It is called from
-// several goroutines.
+// WithErrorHandler replaces [Guard.Refuse] as the answer to a request that was refused: by the
+// guard, by one of its logouts, or by a [Refresh]. The error matches one of ErrNoToken,
+// ErrBadRequest, ErrCrossOrigin, ErrActor, revoke.ErrRevoked, revoke.ErrInvalidToken and
+// revoke.ErrUnavailable. The error of a logout or of a refresh may match none of them: then the
+// outcome is unknown, or a token is too long for a cookie. An error of a request that the client
+// has cancelled matches context.Canceled too. The error is for logs and not for the caller. The
+// handler may call Guard.Refuse. It is called from several goroutines.
 func WithErrorHandler(answer func(w http.ResponseWriter, r *http.Request, err error)) Option {
 	return optionOf(newGuard, "WithErrorHandler", func(o *options) error {
 		if answer == nil {
@@ -111,7 +111,7 @@ func WithErrorHandler(answer func(w http.ResponseWriter, r *http.Request, err er
 	})
 }
 
-// LogoutOption configures [Guard.Logout] and [Guard.LogoutEverywhere].
+// LogoutOption configures [Guard.Logout], [Guard.LogoutEverywhere] and [Refresh.Logout].
 type LogoutOption func(*logoutOptions) error
 
 type logoutOptions struct {

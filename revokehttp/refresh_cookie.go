@@ -14,12 +14,12 @@ import (
 // two sessions of one browser do not share a name.
 const tagLength = 16
 
-// maxRefreshCookies bounds how many refresh tokens of one request are looked at, the newest ones. A
+// maxRefreshCookies bounds how many refresh tokens of one request are tried, the newest ones. A
 // browser has one, and perhaps some of sessions that were replaced.
 const maxRefreshCookies = 32
 
-// maxEnded bounds how many of them a logout ends. Browsers keep 180 cookies of a host, so that a
-// logout leaves no session out.
+// maxEnded bounds how many sessions a logout ends. Browsers keep fewer cookies of a host, about
+// 180, so a logout leaves no session out.
 const maxEnded = 256
 
 // refreshCookie is a refresh cookie of a request.

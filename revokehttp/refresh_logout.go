@@ -26,11 +26,11 @@ type SessionEnder interface {
 // access token, from the header or the guard's cookie, and by each refresh cookie. The tokens may
 // have expired.
 //
-// The answers are those of [Guard.Logout], and so are the options and the time that the
-// handler has. It answers success if a session has ended, now or before. It deletes the
-// refresh cookies of the sessions that have ended, and those with an invalid token; with
-// 503 it deletes none. The guard's cookie is deleted as by Guard.Logout. A cross-site
-// request ends no session by its cookies.
+// The answers are those of [Guard.Logout], and so are the time that the handler has and the
+// options, but for [WithScopes], which is an error. The handler answers success if a session has
+// ended, now or before. It deletes the refresh cookies of the sessions that have ended, and those
+// with an invalid token; with 503 it deletes none. The guard's cookie is deleted as by
+// Guard.Logout. A cross-site request ends no session by its cookies.
 //
 // All sessions of the browser end, because a user who has signed out would otherwise be signed in
 // again by a refresh cookie that is left. Without an access token the function of [WithEndSession]
