@@ -122,7 +122,7 @@
 //
 // # Observing and testing
 //
-// [WithHook] reports checks, writes, sweeps and the mirror's state. Package revoketest has a
-// store in memory, a store that fails on purpose, and the conformance suite for stores; package
-// revoketest/pgtest has a real Postgres for the tests of apps.
+// [WithHook] reports checks, validations, writes, sweeps, refreshes and the mirror's state.
+// Package revoketest has a store in memory, a store that fails on purpose, and the conformance
+// suite for stores; package revoketest/pgtest has a real Postgres for the tests of apps.
 package revoke

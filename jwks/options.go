@@ -18,9 +18,8 @@ type options struct {
 }
 
 // WithHTTPClient sets the client that fetches the keys, for a proxy or certificates. The client
-// is copied. Each fetch ends after 10 s at most, and each body after 1 MiB.
-// Default: a client with the
-// proxy of the environment, which keeps no connection open.
+// is copied. Each fetch ends after 10 s at most, and each body after 1 MiB. Default: a client with
+// the proxy of the environment, which keeps no connection open.
 func WithHTTPClient(client *http.Client) Option {
 	return func(o *options) error {
 		if client == nil {

@@ -61,8 +61,7 @@ func WithInterval(d time.Duration) Option {
 // 29 bytes, and twice that while the table grows. Writes through [Mirror.Store] that no
 // poll has shown yet take about as much again at most. If there are more revocations,
 // every check asks Postgres, Health says so, and the mirror tries to load again about
-// every half minute.
-// Default: [DefaultMaxEntries].
+// every half minute. Default: [DefaultMaxEntries].
 func WithMaxEntries(n int) Option {
 	return func(c *config) error {
 		if n <= 0 {

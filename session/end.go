@@ -55,9 +55,12 @@ func (t *Tx) end(ctx context.Context, operation string, user revoke.User, sid st
 
 // EndAll ends every session of the user, and every token that carries no session: it is
 // RevokeUser. It returns the epochs for a new session of the device in hand, which Start begins
-// in the same transaction: for a changed password. Their Issuer is as of now. Where a RevokeIssuer
-// that commits between the check of the old password and the call is to end the new session as
-// well, put the Issuer in its place that this check has read.
+// in the same transaction: for a changed password. A repeat is a new instant. The error matches
+// revoke.ErrUnavailable, or no sentinel where an argument is invalid.
+//
+// The Issuer of these epochs is read by EndAll. So a RevokeIssuer that commits after the check of
+// the old password and before EndAll does not end the new session. To have it end that session
+// too, replace Issuer by the one that was read with the old password's hash.
 func (s *Sessions) EndAll(ctx context.Context, user revoke.User, opts ...revoke.RevokeOption) (epochs revoke.Epochs, err error) {
 	err = s.inTx(ctx, "EndAll", func(t *Tx) error {
 		epochs, err = t.EndAll(ctx, user, opts...)
@@ -185,7 +188,8 @@ func (t *Tx) judge(ctx context.Context, operation string, user revoke.User, sid 
 // EndToken ends the session of an access token or of a refresh token, which may have
 // expired: for a logout. It is safe to repeat. The session is ended also where its row is
 // missing, because the token was signed for it. The error matches revoke.ErrInvalidToken
-// where the token is none of these sessions', and revoke.ErrUnavailable otherwise.
+// where the token is none of these sessions', no sentinel where an option is invalid, and
+// revoke.ErrUnavailable otherwise.
 func (s *Sessions) EndToken(ctx context.Context, token string, opts ...revoke.RevokeOption) error {
 	const operation = "EndToken"
 	user, session, err := s.identify(ctx, token)

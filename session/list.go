@@ -24,8 +24,8 @@ type Session struct {
 	ExpiresAt  time.Time // its absolute end
 }
 
-// MaxListed is the number of sessions that [Sessions.List] returns at most. See also
-// [WithMaxSessions].
+// MaxListed is the number of sessions that [Sessions.List] returns at most. [WithMaxSessions]
+// limits how many a user has.
 const MaxListed = 1000
 
 // List returns the sessions of the user that can still be refreshed, the one that was used

@@ -80,8 +80,8 @@ func WithIdleTimeout(d time.Duration) Option {
 }
 
 // WithAbsoluteLifetime sets how long a session lasts at most, by the database's clock. It
-// holds for sessions that begin from now on. At most revoke.MaxTokenLifetime. Default:
-// [DefaultAbsoluteLifetime].
+// holds for sessions that begin from now on. At least the idle timeout, at most
+// revoke.MaxTokenLifetime. Default: [DefaultAbsoluteLifetime].
 func WithAbsoluteLifetime(d time.Duration) Option {
 	return func(c *config) error {
 		if d > revoke.MaxTokenLifetime {

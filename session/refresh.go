@@ -27,10 +27,10 @@ import (
 // An error is a [*RefreshError], and says why. After an error with reason Unavailable the client
 // repeats the call with the same token.
 //
-// Every answer is signed before the database is asked. So a signer that fails, or a function of
-// [WithClaims], leaves the session as it is, with reason Unavailable. A session that is over is
-// still answered as such, because the claims of a user who was deleted can never be had. A replay
-// still ends the session.
+// Every answer is signed before the database is asked. So if the signer or the function of
+// [WithClaims] fails, the session stays as it is, and the reason is Unavailable. A session that is
+// over is still answered as such, because the claims of a user who was deleted can never be had. A
+// replay still ends the session.
 func (s *Sessions) Refresh(ctx context.Context, refreshToken string, device Device) (Tokens, error) {
 	r := refresh{Sessions: s, operation: "Refresh", arrived: time.Now()}
 	tokens, failed := r.answer(ctx, refreshToken, device)
