@@ -47,8 +47,8 @@ type ValidateEvent struct {
 	Remembered bool
 }
 
-// WriteHook hears of every write: by a [Postgres], and by a [Tx], of which the commit is the
-// caller's.
+// WriteHook hears of every write: by a [Postgres], and by a Revoker of [Postgres.WithTx], of which
+// the commit is the caller's.
 type WriteHook interface {
 	OnWrite(ctx context.Context, event WriteEvent)
 }
@@ -64,7 +64,7 @@ type WriteEvent struct {
 	Cancelled bool  // the caller's ctx was cancelled; the outcome is unknown then
 }
 
-// SweepHook hears of every pass of a [Sweeper].
+// SweepHook hears of every pass of a [Sweeper], except one that its ctx has ended.
 type SweepHook interface {
 	OnSweep(ctx context.Context, event SweepEvent)
 }

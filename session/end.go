@@ -126,7 +126,7 @@ func (t *Tx) endOthers(ctx context.Context, operation string, n newcomer, sid st
 	if _, err := t.judge(ctx, operation, user, sid); err != nil {
 		return Tokens{}, err
 	}
-	// The rows of the user's epoch and of the session are locked before the session is judged.
+	// The rows of the user's epoch and of the session are locked, and the session is judged again.
 	// Otherwise a revocation of the user, or an end of the session, that commits between the
 	// judgement and ours would be lifted by the new session.
 	if err := t.revoker.RevokeUserBefore(ctx, user, time.UnixMicro(0)); err != nil {
