@@ -74,7 +74,8 @@ func WithAccessLifetime(d time.Duration) Option {
 
 // WithIdleTimeout sets after how long without a refresh a session is over, by the
 // database's clock. It is longer than the lifetime of an access token and the grace
-// together, and it holds for sessions that have begun, too. Default: [DefaultIdleTimeout].
+// together, and at most the absolute lifetime. It holds for sessions that have begun, too.
+// Default: [DefaultIdleTimeout].
 func WithIdleTimeout(d time.Duration) Option {
 	return func(c *config) error { c.idle = d; return nil }
 }
@@ -95,7 +96,8 @@ func WithAbsoluteLifetime(d time.Duration) Option {
 // WithGrace sets how long after a rotation the refresh token before the current one is
 // answered, and how often a refresh token rotates at most. A refresh takes a sixth of it at
 // most. With 0 each refresh rotates, and a client that loses an answer is signed out at its
-// next refresh. Otherwise between [MinGrace] and [MaxGrace]. Default: [DefaultGrace].
+// next refresh; a refresh then takes a sixth of [DefaultGrace] at most. Otherwise between
+// [MinGrace] and [MaxGrace]. Default: [DefaultGrace].
 func WithGrace(d time.Duration) Option {
 	return func(c *config) error {
 		if d != 0 && (d < MinGrace || d > MaxGrace) {

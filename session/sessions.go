@@ -87,8 +87,9 @@ func (s *Sessions) User(sub string) revoke.User { return revoke.User{Issuer: s.i
 
 // NewValidator returns a validator of the access tokens. The checker is a store or a
 // mirror. By its issuer, its audience, its keys and its rules it accepts what these
-// sessions sign, and nothing else; the options may narrow that. Options of another rule or
-// another type of token are an error.
+// sessions sign, and nothing else. The options are for what narrows that, such as
+// revoke.WithClaimsCheck. An option of another rule, such as revoke.WithIssueTime, is an
+// error, and revoke.WithTokenType has no effect.
 func (s *Sessions) NewValidator(checker revoke.Checker, opts ...revoke.ValidatorOption) (*revoke.Validator, error) {
 	return revoke.NewValidator(checker, s.issuer, s.audience, s.keyfunc(keysTimeout), s.algorithms,
 		append(append([]revoke.ValidatorOption{}, opts...),
