@@ -44,8 +44,8 @@ type introspection struct{ tokenEndpoint }
 // A refresh token is active only for the client to which it was issued: an API that does not check
 // token_type would take it for an access token. With [WithAnyClient] it is active for no client.
 //
-// 401 and 503 are as at NewRevocation: a token is never called inactive because an answer is
-// missing. The function of [WithReport] also gets the reason why a token is inactive:
+// 401, 403, 405, 413 and 503 are as at NewRevocation: a token is never called inactive because an
+// answer is missing. The function of [WithReport] also gets the reason why a token is inactive:
 // revoke.ErrRevoked, revoke.ErrInvalidToken or [ErrNotAllowed].
 func NewIntrospection(authenticate Authenticator, kinds []Tokens, opts ...Option) (http.Handler, error) {
 	shared, err := newTokenEndpoint(newIntrospection, authenticate, kinds, opts)

@@ -20,8 +20,9 @@ type revocation struct {
 
 // NewRevocation returns the OAuth 2.0 revocation endpoint (RFC 7009): a handler of POST with a
 // form, in which a client names the token to revoke. The client authenticates by HTTP Basic, or
-// by client_id and client_secret in the form, or by the same pair in both. The token may have
-// expired. NewRevocation starts nothing. The error names the wrong argument or option.
+// by client_id and client_secret in the form, or by the same pair in both; with [Authenticate] in
+// a way of the app's. The token may have expired. NewRevocation starts nothing. The error names the
+// wrong argument or option.
 //
 // A refresh token is revoked together with its session, and so with every access token that
 // carries the session's sid. An access token is revoked alone, unless [WithWholeSession] is
@@ -30,8 +31,10 @@ type revocation struct {
 //   - 200: the revocation is durable, or was made before, or there is no such token. A public
 //     client also gets 200 for the token of another client, so that it does not learn who owns
 //     the token.
-//   - 400: the form is wrong, or the token was issued to another client.
-//   - 401: the client could not be authenticated.
+//   - 400: the form is wrong, the token was issued to another client, or it cannot be revoked
+//     effectively (unsupported_token_type): see [WithUnsupported] and revoke.WithOptionalID.
+//   - 401: the client could not be authenticated. 403: [Authenticate] says that the client may not
+//     use the endpoint. 405 and 413: see [ErrBadRequest].
 //   - 503: the store or the source of the keys did not answer. The token may still be accepted. The
 //     request can be repeated.
 //
