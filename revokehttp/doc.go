@@ -1,7 +1,7 @@
 // Package revokehttp protects net/http handlers with revocable tokens: middleware, cookies for
 // browsers, and logout.
 //
-// Start with [NewGuard]. It takes a *revoke.Validator, and its method Require wraps a handler:
+// Start with [NewGuard], which takes a *revoke.Validator. [Guard.Require] wraps a handler:
 //
 //	guard, err := revokehttp.NewGuard(validator)
 //	…
@@ -15,8 +15,8 @@
 //	token, _ := revokehttp.TokenFromContext(r.Context())
 //	fmt.Fprintln(w, "hello", token.Subject)
 //
-// Its method Claims decodes further claims. Require has the shape that routers call middleware,
-// func(http.Handler) http.Handler.
+// The token's method Claims decodes further claims. Require has the shape that routers call
+// middleware, func(http.Handler) http.Handler.
 //
 // For browsers, [WithCookie] accepts the token from a cookie too, [Guard.SetCookie] sets it, and
 // [Guard.RequireSameOrigin] protects the sign-in. [WithSignInPage], [WithRedirect] and
