@@ -128,6 +128,35 @@ func WithIssuerAliases(names ...string) ValidatorOption {
 	})
 }
 
+// ForeignOptions returns the names of the options of this validator that are for tokens of third
+// parties: those by which it accepts a token that lacks a claim or is bound to a key, or reads the
+// identity otherwise than from jti, sub and sid. A package that mints tokens, and hands out the
+// validator of them, refuses these.
+func (v *Validator) ForeignOptions() (names []string) {
+	for _, option := range []struct {
+		name  string
+		given bool
+	}{
+		{"WithClaimNames", v.names != registeredNames},
+		{"WithoutSession", v.withoutSession},
+		{"WithDerivedID", v.derivedID},
+		{"WithIssuerAliases", len(v.aliases) > 0},
+		{"WithOptionalID", v.optional.id},
+		{"WithOptionalSubject", v.optional.subject},
+		{"WithOptionalIssuedAt", v.optional.issuedAt},
+		{"WithOptionalIssuer", v.optional.issuer},
+		{"WithOptionalEpochClaim", v.optional.epochs},
+		{"WithRequiredSessionExcept", v.sessionless != nil},
+		{"WithBoundTokens", v.boundTokens},
+		{"WithPaddedTokens", v.form.Padded},
+	} {
+		if option.given {
+			names = append(names, option.name)
+		}
+	}
+	return names
+}
+
 // checkIdentity reports options of the identity that contradict each other.
 func (v *Validator) checkIdentity() (err error) {
 	if v.withoutSession && v.session {

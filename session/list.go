@@ -1,9 +1,11 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -50,14 +52,25 @@ func (s *Sessions) List(ctx context.Context, user revoke.User) ([]Session, error
 	}, &r); err != nil {
 		return nil, s.fail(ctx, operation, err)
 	}
-	return r.sessions, nil
+	slices.SortFunc(r.sessions, func(a, b used) int { return cmp.Compare(b.usedAt, a.usedAt) })
+	sessions := make([]Session, len(r.sessions))
+	for i := range r.sessions {
+		sessions[i] = r.sessions[i].Session
+	}
+	return sessions, nil
+}
+
+// used is a session with its last use, as it was.
+type used struct {
+	Session
+	usedAt int64
 }
 
 // lister reads the rows of the statement of List.
 type lister struct {
 	told
 	lifetime time.Duration
-	sessions []Session
+	sessions []used // in any order: UNION ALL promises none
 }
 
 func (r *lister) Reset() {
@@ -67,7 +80,7 @@ func (r *lister) Reset() {
 
 func (r *lister) add(c *postgres.Columns) {
 	var attributes map[string]string
-	session := Session{ID: c.Name(), Client: c.Name(), Label: c.Name(), UserAgent: c.Name(), Address: c.Name()}
+	session := used{Session: Session{ID: c.Name(), Client: c.Name(), Label: c.Name(), UserAgent: c.Name(), Address: c.Name()}}
 	if text := c.Name(); text != "" && json.Unmarshal([]byte(text), &attributes) == nil {
 		session.Attributes = attributes
 	}
@@ -76,6 +89,7 @@ func (r *lister) add(c *postgres.Columns) {
 		return
 	}
 	session.StartedAt, session.ExpiresAt = time.UnixMicro(started).UTC(), time.UnixMicro(expires).UTC()
+	session.usedAt = usedAt
 	session.LastUsedAt = time.UnixMicro(max(usedAt-usedAt%r.lifetime.Microseconds(), started)).UTC()
 	r.sessions = append(r.sessions, session)
 }

@@ -53,6 +53,10 @@ func TestMutantsAreCaught(t *testing.T) {
 			File: "refresh.go", Tests: "TestClientThatHangsUp",
 			Edits: []string{"context.WithTimeout(context.WithoutCancel(ctx), r.deadline())", "context.WithTimeout(ctx, r.deadline())"},
 		},
+		"an option of the app loosens the validator": {
+			File: "sessions.go", Tests: "TestNew",
+			Edits: []string{"len(foreign) > 0 {", "len(foreign) > 12 {"},
+		},
 		"another client refreshes": {
 			File: "refresh.go", Tests: "TestRefused",
 			Edits: []string{"case presented.client != device.Client:", "case false:"},

@@ -6,14 +6,12 @@ import (
 )
 
 // NewRefreshValidator returns a validator of the refresh tokens, for oauth.RefreshTokens: a client
-// revokes its refresh token, and with it the session (RFC 7009). The checker is as for
-// [Sessions.NewValidator].
+// revokes its refresh token, and with it the session (RFC 7009). The checker and the options are
+// as for [Sessions.NewValidator].
 //
 // It knows the revocations of session, user and issuer, and not the row of the session. So
 // it accepts a refresh token of an idle session, and one that has been rotated since. Only
 // [Sessions.Refresh] decides whether a refresh token is good for another access token.
 func (s *Sessions) NewRefreshValidator(checker revoke.Checker, opts ...revoke.ValidatorOption) (*revoke.Validator, error) {
-	return revoke.NewValidator(checker, s.issuer, revoke.AnyAudience(), s.keyfunc(keysTimeout), s.algorithms,
-		append(append([]revoke.ValidatorOption{}, opts...), revoke.WithEpochClaim(), revoke.WithTokenType(strictjwt.RefreshType),
-			revoke.WithRequiredSession(), revoke.WithOptionalID())...)
+	return s.newValidator(checker, revoke.AnyAudience(), strictjwt.RefreshType, opts, revoke.WithOptionalID())
 }

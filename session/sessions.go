@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -88,12 +89,30 @@ func (s *Sessions) User(sub string) revoke.User { return revoke.User{Issuer: s.i
 // NewValidator returns a validator of the access tokens. The checker is a store or a
 // mirror. By its issuer, its audience, its keys and its rules it accepts what these
 // sessions sign, and nothing else. The options are for what narrows that, such as
-// revoke.WithClaimsCheck. An option of another rule, such as revoke.WithIssueTime, is an
-// error, and revoke.WithTokenType has no effect.
+// revoke.WithClaimsCheck. An option for tokens of third parties, such as revoke.WithOptionalID, or
+// of another rule, such as revoke.WithIssueTime, is an error, and revoke.WithTokenType has no
+// effect.
 func (s *Sessions) NewValidator(checker revoke.Checker, opts ...revoke.ValidatorOption) (*revoke.Validator, error) {
-	return revoke.NewValidator(checker, s.issuer, s.audience, s.keyfunc(keysTimeout), s.algorithms,
-		append(append([]revoke.ValidatorOption{}, opts...),
-			revoke.WithEpochClaim(), revoke.WithTokenType(accessType), revoke.WithRequiredSession())...)
+	return s.newValidator(checker, s.audience, accessType, opts)
+}
+
+// newValidator returns the validator of one type of the sessions' tokens. It judges the options of
+// the app without those that the type needs.
+func (s *Sessions) newValidator(
+	checker revoke.Checker, audience revoke.Audience, typ string, opts []revoke.ValidatorOption, more ...revoke.ValidatorOption,
+) (*revoke.Validator, error) {
+	ours := []revoke.ValidatorOption{revoke.WithEpochClaim(), revoke.WithTokenType(typ), revoke.WithRequiredSession()}
+	validator := func(more ...revoke.ValidatorOption) (*revoke.Validator, error) {
+		return revoke.NewValidator(checker, s.issuer, audience, s.keyfunc(keysTimeout), s.algorithms, slices.Concat(opts, ours, more)...)
+	}
+	v, err := validator()
+	if err != nil {
+		return nil, err
+	}
+	if foreign := v.ForeignOptions(); len(foreign) > 0 {
+		return nil, fmt.Errorf("session: %s is for tokens of third parties, and not for those of these sessions", foreign[0])
+	}
+	return validator(more...)
 }
 
 // Tx starts and ends sessions within a transaction of the caller's: see [Sessions.WithTx].

@@ -257,10 +257,28 @@ func TestNew(t *testing.T) {
 	}
 	// No option makes the validator one of other tokens.
 	sessions := testkit.Value(session.New(store, testkit.Issuer, audience, signer()))(t)
-	for _, opt := range []revoke.ValidatorOption{revoke.WithIssueTime(), revoke.WithoutSession()} {
+	for name, opt := range map[string]revoke.ValidatorOption{
+		"WithIssueTime": revoke.WithIssueTime(), "WithoutSession": revoke.WithoutSession(),
+		"WithClaimNames": revoke.WithClaimNames(revoke.ClaimNames{Session: "app_session"}), "numbers": revoke.WithClaimNames(revoke.ClaimNames{Numbers: true}),
+		"WithDerivedID": revoke.WithDerivedID(), "WithIssuerAliases": revoke.WithIssuerAliases("other"),
+		"WithOptionalID": revoke.WithOptionalID(), "WithOptionalSubject": revoke.WithOptionalSubject(),
+		"WithOptionalIssuedAt": revoke.WithOptionalIssuedAt(), "WithOptionalIssuer": revoke.WithOptionalIssuer(),
+		"WithOptionalEpochClaim": revoke.WithOptionalEpochClaim(), "WithBoundTokens": revoke.WithBoundTokens(), "WithPaddedTokens": revoke.WithPaddedTokens(),
+	} {
 		if _, err := sessions.NewValidator(store, opt); err == nil {
-			t.Errorf("NewValidator takes an option of another rule")
+			t.Errorf("NewValidator takes %s", name)
 		}
+		if _, err := sessions.NewRefreshValidator(store, opt); err == nil {
+			t.Errorf("NewRefreshValidator takes %s", name)
+		}
+	}
+	narrower := []revoke.ValidatorOption{
+		revoke.WithRequiredSessionExcept(func(context.Context, *revoke.Verified) error { return nil }), revoke.WithLeeway(time.Second),
+		revoke.WithMaxLifetime(time.Hour), revoke.WithTokenType("other+jwt"),
+	}
+	v := testkit.Value(sessions.NewValidator(store, narrower...))(t)
+	if foreign := v.ForeignOptions(); len(foreign) > 0 || !v.RequiresSession(testkit.Issuer) {
+		t.Errorf("the validator has %q", foreign)
 	}
 }
 
