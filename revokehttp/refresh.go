@@ -68,8 +68,8 @@ func NewRefresh(sessions Refresher, guard *Guard, opts ...Option) (*Refresh, err
 	if guard.cookie != nil {
 		h.cookie.sameSite, h.cookie.partitioned = guard.cookie.sameSite, guard.cookie.partitioned
 		if !pathMatches(h.cookie.path, guard.cookie.path) {
-			return nil, fmt.Errorf("revokehttp: NewRefresh: the refresh cookies' path %q is not below the path %q of the guard's cookie, "+
-				"and outside of that each page would be refreshed again and again: see WithRefreshCookie", h.cookie.path, guard.cookie.path)
+			return nil, fmt.Errorf("revokehttp: NewRefresh: the refresh cookies' path %q is not below the path %q of the guard's cookie: "+
+				"see WithRefreshCookie", h.cookie.path, guard.cookie.path)
 		}
 	}
 	return h, nil

@@ -112,7 +112,7 @@ func (r *results) targets() []target {
 	}
 	return append(list,
 		atMost("mirror: loading 1 M rows", "%.2f s", 2, r.get("Check/entries=1000000", "load-s")),
-		atLeast("10,000 tokens in one call, of COPY", "%.2f ×", 0.5, r.get("Revoke/tokens=10000", "of-COPY")),
+		atLeast("10,000 tokens in one call, of COPY", "%.3f ×", 0.5, r.get("Revoke/tokens=10000", "of-COPY")),
 		atLeast("sweep", "%.0f,000 rows/s", 150, r.get("Sweep", "rows/s")/1000),
 		atMost("p99 of checks beside a sweep, of idle", "%.2f ×", 2, r.get("Sweep", "busy/idle")),
 		atMost("size after ten cycles, of that after two", "%.2f ×", 1.05, r.get("SteadyState", "growth")),
