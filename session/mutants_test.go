@@ -30,7 +30,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			Edits: []string{"return came >= seen.refreshedAt+r.grace.Microseconds()", "return true"},
 		},
 		"any ancestor is answered within the grace": {
-			File: "refresh.go", Tests: "TestRotation TestModel",
+			File: "refresh.go", Tests: "TestRotation",
 			Edits: []string{"case behind == 1:", "case behind >= 1:", "case presented.generation == seen.generation-1:", "case true:"},
 		},
 		"a replay waits for the signer": {
