@@ -65,6 +65,7 @@ const (
 // the struct's own Check would be passed by.
 type Watcher struct {
 	checker  revoke.Checker
+	many     manyChecker // the checker, nil where it takes one token at a time
 	interval time.Duration
 	grace    time.Duration
 
@@ -128,6 +129,7 @@ func NewWatcher(checker revoke.Checker, opts ...Option) (*Watcher, error) {
 	if absent.Is(checker) {
 		return nil, errors.New("revokehttp: NewWatcher: checker is nil")
 	}
+	w.many, _ = embedded.Own[manyChecker](checker)
 	if err := configure(w, opts); err != nil {
 		return nil, fmt.Errorf("revokehttp: NewWatcher: %w", err)
 	}
@@ -359,8 +361,8 @@ func (w *Watcher) checkEach(ctx context.Context, tokens []revoke.Token) []error 
 
 // checkAll asks the checker about all tokens.
 func (w *Watcher) checkAll(ctx context.Context, tokens []revoke.Token) []error {
-	if many, ok := embedded.Own[manyChecker](w.checker); ok {
-		if errs := w.checkMany(ctx, many, tokens); len(errs) == len(tokens) {
+	if w.many != nil {
+		if errs := w.checkMany(ctx, tokens); len(errs) == len(tokens) {
 			return errs
 		}
 	}
@@ -377,13 +379,13 @@ func (w *Watcher) checkAll(ctx context.Context, tokens []revoke.Token) []error {
 
 // checkMany is the checker's CheckEach. It returns nil if the checker panics: this goroutine has no
 // caller that could recover, and an escaped panic would end the process.
-func (*Watcher) checkMany(ctx context.Context, many manyChecker, tokens []revoke.Token) (errs []error) {
+func (w *Watcher) checkMany(ctx context.Context, tokens []revoke.Token) (errs []error) {
 	defer func() {
 		if recover() != nil {
 			errs = nil
 		}
 	}()
-	return many.CheckEach(ctx, tokens)
+	return w.many.CheckEach(ctx, tokens)
 }
 
 // check is the checker's Check, with a panic as an error.
