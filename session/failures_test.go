@@ -84,32 +84,21 @@ func TestHeldUp(t *testing.T) {
 			}}).keys())
 			slow.answersPredecessor(first, second)
 		}},
-		{"the last rotation is later than the request", func(a *app) {
-			first := a.start()
-			second := a.rotates(first)
-			a.pass(first, grace)
-			third := a.rotates(second)
-			slow := a.signing((&remote{func(ctx context.Context) error {
-				a.longer()
-				_, err := a.pool.Exec(ctx, "UPDATE revoke.sessions SET refreshed_at = clock_timestamp() WHERE sid = $1", first.Session.ID)
-				return err
-			}}).keys())
-			slow.fails(first, session.Unavailable)
-			a.answersCurrent(third)
-			a.fails(first, session.Replayed)
-		}},
-		{"the last rotation is later than the request, and the signer fails", func(a *app) {
-			first := a.start()
-			second := a.rotates(first)
-			a.pass(first, grace)
-			third := a.rotates(second)
-			slow := a.signing((&remote{func(ctx context.Context) error {
-				a.longer()
-				_, err := a.pool.Exec(ctx, "UPDATE revoke.sessions SET refreshed_at = clock_timestamp() WHERE sid = $1", first.Session.ID)
-				return errors.Join(errLost, err)
-			}}).keys())
-			slow.fails(first, session.Unavailable)
-			a.answersCurrent(third)
+		{"the last rotation is later than the request, whether the signer fails or not", func(a *app) {
+			for _, failure := range []error{nil, errLost} {
+				first := a.start()
+				second := a.rotates(first)
+				a.pass(first, grace)
+				third := a.rotates(second)
+				slow := a.signing((&remote{func(ctx context.Context) error {
+					a.longer()
+					_, err := a.pool.Exec(ctx, "UPDATE revoke.sessions SET refreshed_at = clock_timestamp() WHERE sid = $1", first.Session.ID)
+					return errors.Join(failure, err)
+				}}).keys())
+				slow.fails(first, session.Unavailable)
+				a.answersCurrent(third)
+				a.fails(first, session.Replayed)
+			}
 		}},
 	})
 }

@@ -112,6 +112,9 @@ func (s *Sessions) newValidator(
 	if foreign := v.ForeignOptions(); len(foreign) > 0 {
 		return nil, fmt.Errorf("session: %s is for tokens of third parties, and not for those of these sessions", foreign[0])
 	}
+	if len(more) == 0 {
+		return v, nil
+	}
 	return validator(more...)
 }
 
